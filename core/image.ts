@@ -1,0 +1,93 @@
+import { createHash } from 'node:crypto';
+import type { ChainId, DiffId, Digest } from './ids.ts';
+
+/** Where layers come from. Holds no secrets: credentials are found in the environment when needed. */
+export interface Source {
+  /** `https://host[:port]`, or null for AWS itself. */
+  endpoint: string | null;
+  region: string;
+  bucket: string;
+  /** Empty, or ends with `/`. A family is `<prefix><family>/`. */
+  prefix: string;
+  anonymous: boolean;
+  /** Plain HTTP to another machine was asked for. */
+  insecure: boolean;
+}
+
+/** One layer object as a listing or a manifest names it. */
+export interface LayerRef {
+  key: string;
+  etag: string;
+  size: number;
+  /** Known before the download, from a manifest or a lock file: only then may it skip one. */
+  digest: Digest | null;
+}
+
+/** A layer whose bytes are in the blob store, whole and verified. */
+export interface LayerBlob {
+  key: string;
+  etag: string;
+  /** Bytes as stored. */
+  size: number;
+  digest: Digest;
+  diffId: DiffId;
+  /** Bytes when uncompressed. */
+  rawSize: number;
+  mediaType: LayerMediaType;
+  /** It was whole before this run asked for it. */
+  reused: boolean;
+  /** Bytes that came over the network for this run. */
+  fetched: number;
+}
+
+export type Compression = 'none' | 'gzip' | 'zstd';
+export type LayerMediaType =
+  | 'application/vnd.oci.image.layer.v1.tar'
+  | 'application/vnd.oci.image.layer.v1.tar+gzip'
+  | 'application/vnd.oci.image.layer.v1.tar+zstd';
+
+export const mediaTypeOf = (compression: Compression): LayerMediaType =>
+  compression === 'none'
+    ? 'application/vnd.oci.image.layer.v1.tar'
+    : `application/vnd.oci.image.layer.v1.tar+${compression}`;
+
+/** The chain IDs of every prefix of the layers (OCI image-spec, config.md, "Layer ChainID"). */
+export function chainIds(diffIds: readonly DiffId[]): ChainId[] {
+  const chain: ChainId[] = [];
+  for (const diffId of diffIds) {
+    const below = chain.at(-1);
+    chain.push(
+      below === undefined
+        ? (diffId as string as ChainId)
+        : (`sha256:${createHash('sha256').update(`${below} ${diffId}`).digest('hex')}` as ChainId),
+    );
+  }
+  return chain;
+}
+
+export const driverNames = ['devmapper', 'overlay', 'copy'] as const;
+export type DriverName = (typeof driverNames)[number];
+
+/** How an activation is to be made; stored with the run, so that a resume makes the same. */
+export interface ActivationOptions {
+  /** A name of the user's, unique among live activations. */
+  name: string | null;
+  /** Null: as large as the base. */
+  sizeBytes: number | null;
+  readOnly: boolean;
+  suid: boolean;
+  dev: boolean;
+  owner: { uid: number; gid: number } | null;
+  attach: 'mount' | 'device';
+}
+
+/** Where an activation is: what a person mounts, enters or hands to a microVM. */
+export interface ActivationResult {
+  id: string;
+  /** The mount point, or null where nothing is mounted. */
+  path: string | null;
+  /** The folder to chroot into, or null for an attached device. */
+  rootfs: string | null;
+  device: string | null;
+  driver: DriverName;
+}

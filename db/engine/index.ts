@@ -1,0 +1,9 @@
+import type { MigrationSet } from '../migrate.ts';
+import { engineMigrations } from './migrations.ts';
+
+export { type Commits, createCommits, type StartedRow } from './commit.ts';
+export { createReads, type Reads, type RunQuery, type TransitionRow } from './reads.ts';
+export type * from './records.ts';
+
+/** The engine's tables: all that an application of the engine by itself needs. */
+export const engineSet: MigrationSet = { name: 'engine', migrations: engineMigrations };

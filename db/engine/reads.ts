@@ -1,0 +1,143 @@
+import type { Database } from 'better-sqlite3';
+import { drizzle, orm } from '../drizzle.ts';
+import { write } from '../open.ts';
+import type { EffectRow, EventRow, LinkRow, RunRow, TimerRow } from './records.ts';
+import { definitions, effects, events, runLinks, runs, timers, type transitions } from './schema.ts';
+
+const { and, asc, desc, eq, inArray, isNull, isNotNull, sql } = orm;
+
+export interface RunQuery {
+  uid?: string;
+  machine?: string;
+  key?: string;
+  status?: string[];
+  live?: boolean;
+  limit?: number;
+}
+
+export type TransitionRow = typeof transitions.$inferSelect;
+export type Reads = ReturnType<typeof createReads>;
+
+/** What the engine and its watchers read, and the two writes that move ownership. */
+export function createReads(db: Database) {
+  const query = drizzle(db);
+  const runColumns = orm.getTableColumns(runs);
+
+  /** Rows of a run from the newest back, by the `prev` pointers. */
+  const walk = db.prepare(`WITH RECURSIVE chain(id) AS (
+      SELECT last FROM runs WHERE id = ?
+      UNION ALL SELECT t.prev FROM chain JOIN transitions t ON t.id = chain.id WHERE t.prev IS NOT NULL)
+    SELECT t.id, t.run, t.seq, t.prev, t.at, t.event, t.from_state AS fromState, t.to_state AS toState, t.effects,
+      t.ms, t.error, t.definition, t.patch, t.snapshot
+    FROM chain JOIN transitions t ON t.id = chain.id ORDER BY t.id`);
+  const dataVersion = db.prepare('PRAGMA data_version').pluck();
+  const claim = db.prepare(
+    'UPDATE runs SET owner = @to WHERE id = @run AND owner IS @from AND ended_at IS NULL',
+  );
+  const disown = db.prepare('UPDATE runs SET owner = NULL WHERE owner = ? AND ended_at IS NULL');
+  const moving = db.prepare(`WITH RECURSIVE tree(id) AS (
+      SELECT id FROM runs WHERE id = ?
+      UNION SELECT l.child FROM tree JOIN run_links l ON l.parent = tree.id WHERE l.settled = 0)
+    SELECT EXISTS (SELECT 1 FROM tree JOIN runs r ON r.id = tree.id WHERE r.ended_at IS NULL AND r.parked IS NULL AND (
+      EXISTS (SELECT 1 FROM effects e WHERE e.run = r.id AND e.state = 'due')
+      OR EXISTS (SELECT 1 FROM events v WHERE v.run = r.id AND v.direction = 'in' AND v.applied IS NULL)
+      OR (r.seq = 0))) AS moving`);
+  const subtree = db.prepare(`WITH RECURSIVE tree(id) AS (
+      SELECT id FROM runs WHERE uid = ?
+      UNION SELECT l.child FROM tree JOIN run_links l ON l.parent = tree.id WHERE l.settled = 0)
+    SELECT r.id FROM tree JOIN runs r ON r.id = tree.id WHERE r.ended_at IS NULL`);
+
+  return {
+    run: (id: number): RunRow | undefined => query.select(runColumns).from(runs).where(eq(runs.id, id)).get(),
+    runByUid: (uid: string): RunRow | undefined =>
+      query.select(runColumns).from(runs).where(eq(runs.uid, uid)).get(),
+    runs(filter: RunQuery): RunRow[] {
+      const conditions = [
+        filter.uid === undefined ? undefined : eq(runs.uid, filter.uid),
+        filter.machine === undefined ? undefined : eq(runs.machine, filter.machine),
+        filter.key === undefined ? undefined : eq(runs.key, filter.key),
+        filter.status === undefined ? undefined : inArray(runs.status, filter.status as RunRow['status'][]),
+        filter.live === undefined ? undefined : filter.live ? isNull(runs.endedAt) : isNotNull(runs.endedAt),
+      ];
+      const rows = query
+        .select(runColumns)
+        .from(runs)
+        .where(and(...conditions))
+        .orderBy(desc(runs.id))
+        .limit(filter.limit ?? 10_000)
+        .all();
+      return rows.reverse();
+    },
+    effects: (run: number): EffectRow[] => query.select().from(effects).where(eq(effects.run, run)).all(),
+    timers: (run: number): TimerRow[] => query.select().from(timers).where(eq(timers.run, run)).all(),
+    links: (parent: number): LinkRow[] =>
+      query.select().from(runLinks).where(eq(runLinks.parent, parent)).all(),
+    parents: (child: number): { uid: string; live: boolean }[] =>
+      query
+        .select({ uid: runs.uid, endedAt: runs.endedAt })
+        .from(runLinks)
+        .innerJoin(runs, eq(runs.id, runLinks.parent))
+        .where(eq(runLinks.child, child))
+        .all()
+        .map(({ uid, endedAt }) => ({ uid, live: endedAt === null })),
+    /** Events to the run that it has not taken yet, in order. */
+    inbox: (run: number): EventRow[] =>
+      query
+        .select({
+          id: events.id,
+          run: events.run,
+          event: events.event,
+          child: events.child,
+          epoch: events.epoch,
+        })
+        .from(events)
+        .where(and(eq(events.run, run), eq(events.direction, 'in'), isNull(events.applied)))
+        .orderBy(asc(events.id))
+        .all(),
+    /** Runs of this owner that have events to take, or a cancel to hear. */
+    calledFor: (owner: string): { id: number; cancel: string | null }[] =>
+      query
+        .select({
+          id: runs.id,
+          cancel: sql<string | null>`CASE WHEN ${runs.cancelDelivered} THEN NULL ELSE ${runs.cancel} END`,
+        })
+        .from(runs)
+        .where(
+          and(
+            eq(runs.owner, owner),
+            isNull(runs.endedAt),
+            sql`((${runs.cancel} IS NOT NULL AND NOT ${runs.cancelDelivered}) OR EXISTS (
+              SELECT 1 FROM events v WHERE v.run = ${runs.id} AND v.direction = 'in' AND v.applied IS NULL))`,
+          ),
+        )
+        .all(),
+    /** Live runs that runs of this owner wait for and that somebody else has, or nobody. */
+    foreignChildren: (owner: string): { id: number; owner: string | null }[] =>
+      query
+        .select({ id: runs.id, owner: runs.owner })
+        .from(runs)
+        .where(
+          and(
+            isNull(runs.endedAt),
+            sql`${runs.owner} IS NOT ${owner}`,
+            sql`EXISTS (SELECT 1 FROM run_links l JOIN runs p ON p.id = l.parent
+              WHERE l.child = ${runs.id} AND l.settled = 0 AND p.owner = ${owner} AND p.ended_at IS NULL)`,
+          ),
+        )
+        .all(),
+    history: (run: number): TransitionRow[] => walk.all(run) as TransitionRow[],
+    definition: (hash: string): { machine: string; version: number; config: string } | undefined =>
+      query.select().from(definitions).where(eq(definitions.hash, hash)).get(),
+    /** Whether anything of the run or the runs below it moves by itself right now. */
+    moving: (run: number): boolean => (moving.get(run) as { moving: number }).moving === 1,
+    /** The run and every live run below it. */
+    subtree: (uid: string): number[] => (subtree.all(uid) as { id: number }[]).map(({ id }) => id),
+    /** Changes whenever another connection has committed. */
+    dataVersion: (): number => dataVersion.get() as number,
+    /** Takes a run from its last owner, by compare and swap. */
+    claim: (run: number, from: string | null, to: string): boolean =>
+      write(db, () => claim.run({ run, from, to }).changes > 0),
+    /** Lets every run of this owner go. */
+    disown: (owner: string): void => write(db, () => void disown.run(owner)),
+  };
+}

@@ -1,0 +1,124 @@
+import { sqlite } from '../drizzle.ts';
+
+const { sqliteTable, text, integer, real } = sqlite;
+
+// The same tables as migrations.ts, for typed queries; a test compares the two.
+
+export const definitions = sqliteTable('definitions', {
+  hash: text('hash').primaryKey(),
+  machine: text('machine').notNull(),
+  version: integer('version').notNull(),
+  config: text('config').notNull(),
+  createdAt: integer('created_at').notNull(),
+});
+
+export const queues = sqliteTable('queues', {
+  name: text('name').primaryKey(),
+  places: integer('places').notNull(),
+});
+
+export const runs = sqliteTable('runs', {
+  id: integer('id').primaryKey(),
+  uid: text('uid').notNull(),
+  machine: text('machine').notNull(),
+  version: integer('version').notNull(),
+  definition: text('definition').notNull(),
+  /** One live run for each (machine, key). */
+  key: text('key'),
+  input: text('input').notNull(),
+  status: text('status', {
+    enum: ['running', 'waiting', 'pending', 'parked', 'done', 'failed', 'cancelled'],
+  }).notNull(),
+  state: text('state').notNull(),
+  /** The persisted XState snapshot; null only before the first transition. */
+  snapshot: text('snapshot'),
+  output: text('output'),
+  /** Why it failed. */
+  error: text('error'),
+  /** Why the run as a whole cannot move. */
+  parked: text('parked'),
+  /** Failed attempts of the effects in flight. */
+  attempts: integer('attempts').notNull(),
+  /** Commits so far. */
+  seq: integer('seq').notNull(),
+  /** The newest row of `transitions`. */
+  last: integer('last'),
+  /** Counts every child, effect and timer that the run ever started: fences stale results. */
+  epoch: integer('epoch').notNull(),
+  /** The token of the process that may move it. */
+  owner: text('owner'),
+  /** Somebody started it by itself: losing every parent does not cancel it. */
+  standalone: integer('standalone', { mode: 'boolean' }).notNull(),
+  cancel: text('cancel'),
+  cancelDelivered: integer('cancel_delivered', { mode: 'boolean' }).notNull(),
+  queue: text('queue'),
+  admitted: integer('admitted', { mode: 'boolean' }).notNull(),
+  createdAt: integer('created_at').notNull(),
+  updatedAt: integer('updated_at').notNull(),
+  endedAt: integer('ended_at'),
+});
+
+/** The history, append-only. No index by run: a run's rows are walked by `prev` from `runs.last`. */
+export const transitions = sqliteTable('transitions', {
+  id: integer('id').primaryKey(),
+  run: integer('run').notNull(),
+  seq: integer('seq').notNull(),
+  prev: integer('prev'),
+  at: integer('at').notNull(),
+  event: text('event').notNull(),
+  fromState: text('from_state'),
+  toState: text('to_state').notNull(),
+  effects: text('effects').notNull(),
+  ms: real('ms'),
+  error: text('error'),
+  definition: text('definition').notNull(),
+  /** RFC 6902, from the snapshot of the row before. */
+  patch: text('patch'),
+  /** Every 50th row holds the snapshot itself. */
+  snapshot: text('snapshot'),
+});
+
+export const effects = sqliteTable('effects', {
+  run: integer('run').notNull(),
+  child: text('child').notNull(),
+  epoch: integer('epoch').notNull(),
+  src: text('src').notNull(),
+  input: text('input').notNull(),
+  state: text('state', { enum: ['due', 'pending', 'parked'] }).notNull(),
+  attempt: integer('attempt').notNull(),
+  /** How often it found that the world still lacks something. */
+  looks: integer('looks').notNull(),
+  dueAt: integer('due_at').notNull(),
+  error: text('error'),
+});
+
+export const timers = sqliteTable('timers', {
+  run: integer('run').notNull(),
+  timer: text('timer').notNull(),
+  epoch: integer('epoch').notNull(),
+  event: text('event').notNull(),
+  dueAt: integer('due_at').notNull(),
+});
+
+/** Events to runs (until applied; with a dedupe key for good) and events that runs emitted. */
+export const events = sqliteTable('events', {
+  id: integer('id').primaryKey(),
+  run: integer('run').notNull(),
+  direction: text('direction', { enum: ['in', 'out'] }).notNull(),
+  event: text('event').notNull(),
+  /** The child whose result this is, with the epoch that it must still have. */
+  child: text('child'),
+  epoch: integer('epoch'),
+  dedupe: text('dedupe'),
+  at: integer('at').notNull(),
+  applied: integer('applied'),
+});
+
+export const runLinks = sqliteTable('run_links', {
+  parent: integer('parent').notNull(),
+  childId: text('child_id').notNull(),
+  epoch: integer('epoch').notNull(),
+  child: integer('child').notNull(),
+  joined: integer('joined', { mode: 'boolean' }).notNull(),
+  settled: integer('settled', { mode: 'boolean' }).notNull(),
+});

@@ -1,0 +1,43 @@
+import type { Database } from 'better-sqlite3';
+import { unrecoverable } from '#core/errors';
+
+export interface Migration {
+  version: number;
+  sql: string;
+}
+
+/** One set of tables with a version of its own: an application of the engine gets only the engine's. */
+export interface MigrationSet {
+  name: string;
+  migrations: readonly Migration[];
+}
+
+/**
+ * Brings every set up to date inside one immediate transaction. Two processes may do it at once: the
+ * second finds the work done. Throws `database_newer` when a set was written by a newer version.
+ */
+export function migrate(db: Database, sets: readonly MigrationSet[]): void {
+  db.exec('CREATE TABLE IF NOT EXISTS schema_sets (name TEXT PRIMARY KEY, version INTEGER NOT NULL) STRICT');
+  const versionOf = db.prepare<[string], { version: number }>(
+    'SELECT version FROM schema_sets WHERE name = ?',
+  );
+  const setVersion = db.prepare('INSERT OR REPLACE INTO schema_sets (name, version) VALUES (?, ?)');
+  for (const { name, migrations } of sets) {
+    const newest = migrations.at(-1)?.version ?? 0;
+    const stored = versionOf.get(name)?.version ?? 0;
+    if (stored > newest)
+      throw unrecoverable(
+        'database_newer',
+        `the ${name} tables are version ${stored}; this build knows ${newest}`,
+        {
+          subject: db.name,
+          hint: 'use the newer flyd that wrote it, or another --state-dir',
+        },
+      );
+    for (const { version, sql } of migrations)
+      if (version > stored) {
+        db.exec(sql);
+        setVersion.run(name, version);
+      }
+  }
+}

@@ -1,0 +1,108 @@
+import type { ErrorRecord } from '#core/errors';
+import type { HistoryWrite, Operation, RunWrite } from '#db/engine/index';
+import { diff } from './json.ts';
+import type { LiveRun } from './run.ts';
+import type { MachineEvent } from './statechart.ts';
+import type { Definition, Json, RetryPolicies } from './types.ts';
+
+/** Every so many commits the history holds the whole snapshot instead of a patch. */
+const fullSnapshotEvery = 50;
+/** What a run did since its last commit: to be written whole, or not at all. */
+export interface Draft {
+  readonly expectedSeq: number;
+  readonly history: HistoryWrite[];
+  readonly operations: Operation[];
+  readonly emitted: MachineEvent[];
+  /** The run was parked and is not any more: its inbox is to be read again. */
+  unparked: boolean;
+  /** The row changed, though no transition was made: parked or ended before it began. */
+  touched: boolean;
+}
+
+export interface Rules {
+  now: number;
+  random(): number;
+  newId(): string;
+  hashOf(definition: Definition): string;
+  retry: RetryPolicies;
+  /** Bytes of a snapshot as JSON. */
+  snapshotBytesMax: number;
+}
+
+export const newDraft = (run: LiveRun): Draft => ({
+  expectedSeq: run.seq,
+  history: [],
+  operations: [],
+  emitted: [],
+  unparked: false,
+  touched: false,
+});
+
+/** The draft as the one commit of this run; null when nothing happened. */
+export function toWrite(run: LiveRun, draft: Draft, owner: string, now: number): RunWrite | null {
+  if (
+    draft.history.length === 0 &&
+    draft.operations.length === 0 &&
+    draft.expectedSeq === run.seq &&
+    !draft.unparked
+  )
+    return null;
+  return {
+    run: run.id,
+    owner,
+    seq: draft.expectedSeq,
+    at: now,
+    history: draft.history,
+    operations: draft.operations,
+    row: {
+      seq: run.seq,
+      version: run.definition.version,
+      definition: run.hash,
+      state: run.state,
+      snapshot: run.json === null ? null : JSON.stringify(run.json),
+      output: run.output === null ? null : JSON.stringify(run.output),
+      error: run.error === null ? null : JSON.stringify(run.error),
+      parked: run.parked === null ? null : JSON.stringify(run.parked),
+      attempts: [...run.effects.values()].reduce((sum, effect) => sum + effect.attempt, 0),
+      epoch: run.epoch,
+      cancelDelivered: run.cancelDelivered,
+      ended: run.ended,
+    },
+  };
+}
+
+export const recordOf = (error: ErrorRecord | null): string | null =>
+  error === null ? null : JSON.stringify(error);
+
+export function snapshotOrPatch(
+  run: LiveRun,
+  before: Json,
+  after: Json,
+): { patch: string | null; snapshot: string | null } {
+  const whole = before === null || run.rebased || run.seq % fullSnapshotEvery === 0;
+  run.rebased = false;
+  return whole
+    ? { patch: null, snapshot: JSON.stringify(after) }
+    : { patch: JSON.stringify(diff(before, after)), snapshot: null };
+}
+
+/** A row of history for something that was no transition: a failed attempt, a park, a retry. */
+export function note(
+  run: LiveRun,
+  event: MachineEvent,
+  ms: number | null,
+  error: ErrorRecord | null,
+  draft: Draft,
+): void {
+  run.seq += 1;
+  draft.history.push({
+    seq: run.seq,
+    event: JSON.stringify(event),
+    fromState: run.state,
+    toState: run.state,
+    effects: '[]',
+    ms,
+    error: recordOf(error),
+    ...snapshotOrPatch(run, run.json, run.json),
+  });
+}

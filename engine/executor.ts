@@ -1,0 +1,140 @@
+import type { Progress } from '#core/effect';
+import { aborted, type FlydError, toErrorRecord } from '#core/errors';
+import { plain } from './json.ts';
+import { effectIdOf, type LiveEffect, type LiveRun, type Mail } from './run.ts';
+import type { System } from './types.ts';
+
+export interface ExecutorOptions {
+  system: System;
+  /** Hands the result to the run. */
+  deliver(run: LiveRun, mail: Mail): void;
+  /** An effect has wound down: what waited for it may start now. */
+  settled(run: LiveRun): void;
+  progress(run: LiveRun, child: string, effect: LiveEffect, progress: Progress): void;
+  /** Called around every attempt: a place to stop, for drills and tests. */
+  probe(point: string): void;
+}
+
+interface Attempt {
+  readonly epoch: number;
+  readonly attempt: number;
+  readonly abort: AbortController;
+  readonly over: Promise<void>;
+}
+
+/** Runs the effects of this process: those that are due and committed, each once at a time. */
+export class Executor {
+  readonly #options: ExecutorOptions;
+  readonly #running = new Map<LiveRun, Map<string, Attempt>>();
+  /** Attempts that were told to stop and have not yet: nothing new of their run starts before they have. */
+  readonly #winding = new Map<LiveRun, Set<Attempt>>();
+  #closed = false;
+
+  constructor(options: ExecutorOptions) {
+    this.#options = options;
+  }
+
+  /** Stops what the run no longer wants and starts what is due. Say what is, not what changed: safe to call at any time. */
+  reconcile(run: LiveRun): void {
+    const running = this.#running.get(run) ?? new Map<string, Attempt>();
+    for (const [child, attempt] of running)
+      if (run.effects.get(child)?.epoch !== attempt.epoch)
+        this.#stop(run, child, attempt, aborted('superseded', 'the run no longer wants this effect'));
+    if (this.#closed || run.parked !== null || this.#winding.has(run)) return;
+    const now = this.#options.system.now();
+    for (const [child, effect] of run.effects)
+      if (effect.state !== 'parked' && effect.dueAt <= now && !this.isRunning(run, child))
+        this.#start(run, child, effect);
+  }
+
+  /** Something of the run was told to stop and has not yet. */
+  isWinding(run: LiveRun): boolean {
+    return this.#winding.has(run);
+  }
+
+  isRunning(run: LiveRun, child: string): boolean {
+    return this.#running.get(run)?.has(child) ?? false;
+  }
+
+  /** The run is not this process's any more: everything of it stops, and its results are nobody's. */
+  drop(run: LiveRun, why: FlydError): void {
+    for (const [child, attempt] of this.#running.get(run) ?? []) this.#stop(run, child, attempt, why);
+  }
+
+  /** Starts nothing more and tells everything to stop; resolves when all attempts have. */
+  async close(why: FlydError): Promise<void> {
+    this.#closed = true;
+    for (const attempts of this.#running.values())
+      for (const { abort } of attempts.values()) abort.abort(why);
+    for (;;) {
+      const open = [...this.#running.values()].flatMap((attempts) => [...attempts.values()]);
+      for (const attempts of this.#winding.values()) open.push(...attempts);
+      if (open.length === 0) return;
+      await Promise.all(open.map(({ over }) => over));
+    }
+  }
+
+  #start(run: LiveRun, child: string, effect: LiveEffect): void {
+    const { system, probe } = this.#options;
+    const abort = new AbortController();
+    const { epoch, src, input } = effect;
+    const implementation = run.definition.actors[src];
+    const startedAt = system.now();
+    const work = async (): Promise<Mail> => {
+      probe(`effect:${src}:before`);
+      if (implementation === undefined) throw new TypeError(`no implementation of '${src}'`);
+      const output = await implementation({
+        input: input as never,
+        signal: abort.signal,
+        effectId: effectIdOf(run, child, epoch),
+        attempt: effect.attempt + 1,
+        progress: (progress) => this.#options.progress(run, child, effect, progress),
+      });
+      const outcome = { ok: true, output: plain(output, `output of ${src}`) } as const;
+      probe(`effect:${src}:after`);
+      return { type: 'result', child, epoch, ms: system.now() - startedAt, outcome };
+    };
+    const over = work()
+      .catch((thrown: unknown): Mail | null =>
+        abort.signal.aborted
+          ? null
+          : {
+              type: 'result',
+              child,
+              epoch,
+              ms: system.now() - startedAt,
+              outcome: { ok: false, error: { op: src, ...toErrorRecord(thrown) } },
+            },
+      )
+      .then((mail) => this.#finish(run, child, attempt, mail));
+    const attempt: Attempt = { epoch, attempt: effect.attempt, abort, over };
+    const attempts = this.#running.get(run) ?? new Map<string, Attempt>();
+    attempts.set(child, attempt);
+    this.#running.set(run, attempts);
+  }
+
+  #stop(run: LiveRun, child: string, attempt: Attempt, why: FlydError): void {
+    this.#forget(run, child);
+    const winding = this.#winding.get(run) ?? new Set<Attempt>();
+    winding.add(attempt);
+    this.#winding.set(run, winding);
+    attempt.abort.abort(why);
+  }
+
+  #finish(run: LiveRun, child: string, attempt: Attempt, mail: Mail | null): void {
+    const winding = this.#winding.get(run);
+    if (winding?.delete(attempt)) {
+      if (winding.size === 0) this.#winding.delete(run);
+      this.#options.settled(run);
+      return;
+    }
+    this.#forget(run, child);
+    if (mail !== null) this.#options.deliver(run, mail);
+  }
+
+  #forget(run: LiveRun, child: string): void {
+    const attempts = this.#running.get(run);
+    attempts?.delete(child);
+    if (attempts?.size === 0) this.#running.delete(run);
+  }
+}

@@ -1,0 +1,352 @@
+import { aborted, type FlydError, toErrorRecord, unrecoverable } from '#core/errors';
+import type { Commits, Committed, Reads, RunWrite } from '#db/engine/index';
+import { advance } from './advance.ts';
+import { type Draft, newDraft, type Rules, toWrite } from './draft.ts';
+import { Executor } from './executor.ts';
+import type { Registry } from './registry.ts';
+import { type LiveRun, liveRun, type Mail } from './run.ts';
+import { type MachineEvent, revive } from './statechart.ts';
+import type { Json, OwnerLocks, RetryPolicies, System, Timer } from './types.ts';
+
+export interface HostOptions {
+  token: string;
+  reads: Reads;
+  commits: Commits;
+  owners: OwnerLocks;
+  registry: Registry;
+  system: System;
+  retry: RetryPolicies;
+  snapshotBytesMax: number;
+  stuckAfterMs: number;
+  probe(point: string): void;
+  /** Somebody may want to know that these runs changed. */
+  changed(runs: readonly number[]): void;
+  emitted(run: LiveRun, event: MachineEvent): void;
+  progress: ConstructorParameters<typeof Executor>[0]['progress'];
+  /** A fault of the engine or the database: the process should not go on as if nothing were. */
+  fault(fault: unknown): void;
+}
+
+/** Other processes' commits are noticed this late at most. */
+const pollMs = 25;
+/** After a failed commit: time for a full disk or a locked database to change. */
+const rereadMs = 1000;
+/** A dead owner leaves no commit behind: look for those now and then. */
+const sweepMs = 250;
+
+/**
+ * Moves the runs that this process owns. Mail is taken in ticks: every run with mail computes its next
+ * snapshot, all of them are committed in one transaction, and only then do effects start.
+ */
+export class Host {
+  readonly #options: HostOptions;
+  readonly #runs = new Map<number, LiveRun>();
+  readonly #mailed = new Set<LiveRun>();
+  readonly #wakes = new Map<LiveRun, Timer>();
+  readonly #executor: Executor;
+  #ticking: Timer | null = null;
+  #polling: Timer | null = null;
+  #seenVersion = -1;
+  #sweptAt = 0;
+  #closed = false;
+  /** Runs of others that somebody in this process waits for. */
+  readonly watched = new Set<number>();
+
+  constructor(options: HostOptions) {
+    this.#options = options;
+    this.#executor = new Executor({
+      system: options.system,
+      deliver: (run, mail) => this.#post(run, mail),
+      settled: (run) => this.#reconcile(run),
+      progress: options.progress,
+      probe: options.probe,
+    });
+  }
+
+  /** Loads a run that this process has just come to own, and lets it go on. */
+  adopt(id: number): void {
+    if (this.#runs.has(id) || this.#closed) return;
+    const { reads, registry, token } = this.#options;
+    const row = reads.run(id);
+    if (row === undefined || row.endedAt !== null || row.owner !== token) return;
+    const known = registry.find(row.machine);
+    if (known === undefined) return;
+    const stored = { row, effects: reads.effects(id), timers: reads.timers(id), links: reads.links(id) };
+    const run = liveRun(stored, known.definition, known.hash);
+    if (!this.#revive(run, row.version)) return;
+    this.#runs.set(id, run);
+    // What the world lacked may be there by now: look again at once.
+    for (const effect of run.effects.values())
+      if (effect.state === 'pending') effect.dueAt = this.#options.system.now();
+    this.#admit();
+    this.#readInbox(run);
+    if (row.cancel !== null && !row.cancelDelivered)
+      this.#post(run, { type: 'cancel', reason: reasonOf(row.cancel) });
+    this.#reconcile(run);
+    this.#keepPolling();
+  }
+
+  /** The runs to be told of again: others have committed, or this process has just written. */
+  look(): void {
+    if (this.#closed) return;
+    for (const { id, cancel } of this.#options.reads.calledFor(this.#options.token)) {
+      const run = this.#runs.get(id);
+      if (run === undefined) {
+        this.adopt(id);
+        continue;
+      }
+      this.#readInbox(run);
+      if (cancel !== null && !run.mailbox.some(({ type }) => type === 'cancel'))
+        this.#post(run, { type: 'cancel', reason: reasonOf(cancel) });
+    }
+    this.#admit();
+  }
+
+  /** Takes the live runs among these whose owner is dead. Gives those taken. */
+  takeOver(runs: readonly { id: number; owner: string | null }[]): number[] {
+    const { owners, reads, token, system, stuckAfterMs } = this.#options;
+    const alive = new Map<string, boolean>();
+    const taken: number[] = [];
+    for (const { id, owner } of runs) {
+      if (owner === token) continue;
+      if (owner !== null) {
+        if (!alive.has(owner)) alive.set(owner, owners.isHeld(owner));
+        if (alive.get(owner) === true) {
+          const silentMs = owners.silentMs?.(owner) ?? null;
+          if (silentMs !== null && silentMs > stuckAfterMs)
+            owners.kill?.(owner, `it showed no sign of life for ${Math.round(silentMs / 1000)} s`);
+          continue;
+        }
+      }
+      if (reads.claim(id, owner, token)) taken.push(id);
+    }
+    this.#sweptAt = system.now();
+    for (const id of taken) this.adopt(id);
+    return taken;
+  }
+
+  watch(id: number): () => void {
+    this.watched.add(id);
+    this.#keepPolling();
+    return () => this.watched.delete(id);
+  }
+
+  /** No new effects; running ones are told to stop and waited for; every run is let go. */
+  async close(why: FlydError): Promise<void> {
+    this.#closed = true;
+    this.#polling?.cancel();
+    await this.#executor.close(why);
+    this.#ticking?.cancel();
+    this.#ticking = null;
+    this.#tick();
+    for (const timer of this.#wakes.values()) timer.cancel();
+    this.#runs.clear();
+    this.#options.reads.disown(this.#options.token);
+  }
+
+  /** Says whether the stored snapshot fits; a run that does not is parked, and nothing else of it changes. */
+  #revive(run: LiveRun, version: number): boolean {
+    try {
+      if (version !== run.definition.version) this.#migrate(run, version);
+      if (run.seq > 0) run.snapshot = revive(run.definition.machine, run.json);
+      return true;
+    } catch (thrown) {
+      this.#options.commits.parkRow(run.id, JSON.stringify(toErrorRecord(thrown)));
+      this.#options.changed([run.id]);
+      return false;
+    }
+  }
+
+  #migrate(run: LiveRun, version: number): void {
+    const migrate = run.definition.migrate[version];
+    if (migrate === undefined)
+      throw unrecoverable(
+        'machine_unknown',
+        `the run was made by version ${version} of '${run.definition.name}'; this build has ${run.definition.version}`,
+        { subject: run.uid, hint: 'register a migration, or resume with the version that started it' },
+      );
+    if (run.seq === 0) return;
+    run.json = migrate(structuredClone(run.json));
+    run.rebased = true;
+  }
+
+  /** Begins the runs that have not been, oldest first, as far as their queues have places. */
+  #admit(): void {
+    const full = new Set<string>();
+    for (const run of this.#runs.values()) {
+      if (run.seq > 0 || run.parked !== null || run.mailbox.length > 0) continue;
+      if (run.queue !== null && !run.admitted) {
+        if (full.has(run.queue)) continue;
+        run.admitted = this.#options.commits.admit(run.id, run.queue);
+        if (!run.admitted) {
+          full.add(run.queue);
+          continue;
+        }
+      }
+      this.#post(run, { type: 'begin' });
+    }
+  }
+
+  #readInbox(run: LiveRun): void {
+    for (const { id, event, child, epoch } of this.#options.reads.inbox(run.id)) {
+      if (run.reading.has(id)) continue;
+      run.reading.add(id);
+      this.#post(run, { type: 'event', id, event: JSON.parse(event) as MachineEvent, child, epoch });
+    }
+  }
+
+  #post(run: LiveRun, mail: Mail): void {
+    if (this.#runs.get(run.id) !== run) return;
+    run.mailbox.push(mail);
+    this.#mailed.add(run);
+    this.#ticking ??= this.#options.system.setTimer(() => {
+      this.#ticking = null;
+      this.#tick();
+    }, 0);
+  }
+
+  #tick(): void {
+    const drafts = this.#takeMail();
+    if (drafts.length === 0) return;
+    let committed: Committed[];
+    try {
+      for (const { run, write } of drafts)
+        this.#options.probe(`commit:${run.definition.name}:${write.row.seq}:before`);
+      committed = this.#options.commits.commit(drafts.map(({ write }) => write));
+    } catch (fault) {
+      this.#lost(drafts, fault);
+      return;
+    }
+    for (const { run, write } of drafts)
+      this.#options.probe(`commit:${run.definition.name}:${write.row.seq}:after`);
+    let look = false;
+    drafts.forEach(({ run, draft, write }, index) => {
+      const result = committed[index];
+      if (result === undefined || !result.held) {
+        this.#drop(run, aborted('ownership_lost', 'another process owns the run now', { subject: run.uid }));
+        return;
+      }
+      look = this.#afterCommit(run, draft, write, result) || look;
+    });
+    this.#options.changed(drafts.map(({ run }) => run.id));
+    if (look) this.look();
+  }
+
+  /** Whether the commit was written is unknown: what is in memory is worth nothing now, and is read anew. */
+  #lost(drafts: readonly { run: LiveRun }[], fault: unknown): void {
+    for (const { run } of drafts)
+      this.#drop(run, aborted('database_failed', 'the commit failed', { cause: fault }));
+    this.#options.fault(fault);
+    this.#options.system.setTimer(() => {
+      for (const { run } of drafts) this.adopt(run.id);
+    }, rereadMs);
+  }
+
+  #takeMail(): { run: LiveRun; draft: Draft; write: RunWrite }[] {
+    const { system, registry, retry, snapshotBytesMax, token } = this.#options;
+    const rules: Rules = {
+      now: system.now(),
+      random: () => system.random(),
+      newId: () => system.newId(),
+      hashOf: (definition) => registry.hashOf(definition),
+      retry,
+      snapshotBytesMax,
+    };
+    const drafts: { run: LiveRun; draft: Draft; write: RunWrite }[] = [];
+    for (const run of this.#mailed) {
+      const draft = newDraft(run);
+      for (const mail of run.mailbox.splice(0)) advance(run, mail, draft, rules);
+      const write = toWrite(run, draft, token, rules.now);
+      if (write !== null) drafts.push({ run, draft, write });
+      else this.#reconcile(run);
+    }
+    this.#mailed.clear();
+    return drafts;
+  }
+
+  /** Says whether other runs of this process may have something to take now. */
+  #afterCommit(run: LiveRun, draft: Draft, write: RunWrite, { children }: Committed): boolean {
+    for (const event of draft.emitted) this.#options.emitted(run, event);
+    if (run.ended !== null) this.#runs.delete(run.id);
+    if (draft.unparked) {
+      run.reading.clear();
+      this.#readInbox(run);
+    }
+    this.#reconcile(run);
+    for (const child of children) if (!child.joined) this.adopt(child.run);
+    const reaches = write.operations.some(
+      ({ type }) => type.startsWith('child.') || type.startsWith('event.'),
+    );
+    return run.ended !== null || reaches;
+  }
+
+  /** Starts and stops effects as the committed run wants it, and sets its next alarm. */
+  #reconcile(run: LiveRun): void {
+    this.#executor.reconcile(run);
+    this.#wakes.get(run)?.cancel();
+    this.#wakes.delete(run);
+    if (this.#closed || this.#runs.get(run.id) !== run || run.parked !== null) return;
+    if (this.#executor.isWinding(run)) return;
+    let next = Number.POSITIVE_INFINITY;
+    for (const timer of run.timers.values()) next = Math.min(next, timer.dueAt);
+    for (const [child, effect] of run.effects)
+      if (effect.state !== 'parked' && !this.#executor.isRunning(run, child))
+        next = Math.min(next, effect.dueAt);
+    if (next === Number.POSITIVE_INFINITY) return;
+    const delay = Math.max(next - this.#options.system.now(), 1);
+    this.#wakes.set(
+      run,
+      this.#options.system.setTimer(() => this.#ring(run), delay),
+    );
+  }
+
+  #ring(run: LiveRun): void {
+    const now = this.#options.system.now();
+    for (const [timer, { epoch, dueAt }] of run.timers)
+      if (dueAt <= now) this.#post(run, { type: 'timer', timer, epoch });
+    this.#reconcile(run);
+  }
+
+  #drop(run: LiveRun, why: FlydError): void {
+    this.#runs.delete(run.id);
+    this.#executor.drop(run, why);
+    this.#wakes.get(run)?.cancel();
+    this.#wakes.delete(run);
+  }
+
+  #keepPolling(): void {
+    if (this.#polling !== null || this.#closed) return;
+    this.#polling = this.#options.system.setTimer(() => {
+      this.#polling = null;
+      try {
+        this.#poll();
+      } catch (fault) {
+        this.#options.fault(fault);
+      }
+      if (this.#runs.size > 0 || this.watched.size > 0) this.#keepPolling();
+    }, pollMs);
+  }
+
+  #poll(): void {
+    const { reads, system, token } = this.#options;
+    const version = reads.dataVersion();
+    if (version !== this.#seenVersion) {
+      this.#seenVersion = version;
+      this.look();
+      this.#options.changed([...this.watched]);
+    }
+    if (system.now() - this.#sweptAt < sweepMs) return;
+    this.#sweptAt = system.now();
+    const wanted = reads.foreignChildren(token);
+    for (const id of this.watched) {
+      const row = reads.run(id);
+      if (row !== undefined && row.endedAt === null) wanted.push({ id, owner: row.owner });
+    }
+    this.takeOver(wanted);
+  }
+}
+
+function reasonOf(cancel: string): string {
+  const told = JSON.parse(cancel) as Json;
+  return typeof told === 'object' && told !== null && !Array.isArray(told) ? String(told.reason ?? '') : '';
+}

@@ -1,0 +1,17 @@
+export { type Effect, type EffectContext, effect, type Progress } from '#core/effect';
+export { type ErrorKind, type ErrorRecord, FlydError, toErrorRecord } from '#core/errors';
+export { isTerminal, type RunStatus } from '#core/status';
+export { defineMachine } from './define.ts';
+export { type Engine, type EngineOptions, openEngine, type StartedRun, type WaitOptions } from './engine.ts';
+export type {
+  Definition,
+  EngineEvent,
+  HistoryRow,
+  Json,
+  OwnerLocks,
+  RetryPolicies,
+  RetryPolicy,
+  RunFilter,
+  RunView,
+  System,
+} from './types.ts';

@@ -1,0 +1,85 @@
+import type { ErrorRecord } from '#core/errors';
+import { type Draft, note, type Rules } from './draft.ts';
+import type { LiveEffect, LiveRun } from './run.ts';
+
+/** Errors that nobody classified are probably bugs: try less often. */
+const unclassifiedAttemptsMax = 3;
+
+/** A failure that a later look may heal: counted, dated, and parked when the attempts are spent. */
+export function lookAgain(
+  run: LiveRun,
+  { child, ms }: { child: string; ms: number },
+  effect: LiveEffect,
+  error: ErrorRecord,
+  draft: Draft,
+  rules: Rules,
+): void {
+  const policies = { ...rules.retry, ...run.definition.retry[effect.src] };
+  const isNews = effect.error?.code !== error.code || effect.error.message !== error.message;
+  if (error.kind === 'pending') {
+    effect.looks += 1;
+    effect.state = 'pending';
+    effect.dueAt = rules.now + pauseMs(policies.pending, effect.looks, rules);
+  } else {
+    effect.attempt += 1;
+    const attemptsMax =
+      error.code === 'unclassified'
+        ? Math.min(unclassifiedAttemptsMax, policies.recoverable.attemptsMax)
+        : policies.recoverable.attemptsMax;
+    effect.state = effect.attempt >= attemptsMax ? 'parked' : 'due';
+    effect.dueAt = rules.now + pauseMs(policies.recoverable, effect.attempt, rules);
+  }
+  effect.error = error;
+  const { state, attempt, looks, dueAt } = effect;
+  draft.operations.push({
+    type: 'effect.fail',
+    child,
+    state,
+    attempt,
+    looks,
+    dueAt,
+    error: JSON.stringify(error),
+  });
+  // The same pending answer again is no news, and would fill the history.
+  if (state === 'pending' && !isNews) return;
+  const event = state === 'due' ? 'flyd.retry' : `flyd.${state}`;
+  note(run, { type: event, src: effect.src, attempt, error }, ms, error, draft);
+}
+
+function pauseMs(
+  { pauseMs, pauseMsMax }: { pauseMs: number; pauseMsMax: number },
+  nth: number,
+  rules: Rules,
+): number {
+  const pause = Math.min(pauseMs * 2 ** Math.min(nth - 1, 30), pauseMsMax);
+  return Math.round(pause * (0.5 + rules.random()));
+}
+
+/** Gives everything that waits for a person or the world a new try, in the runs below as well. */
+export function wake(run: LiveRun, draft: Draft, rules: Rules): void {
+  if (run.parked !== null) {
+    run.parked = null;
+    draft.unparked = true;
+  }
+  for (const [child, effect] of run.effects) {
+    if (effect.state === 'due') continue;
+    Object.assign(effect, { state: 'due', attempt: 0, dueAt: rules.now });
+    draft.operations.push({
+      type: 'effect.fail',
+      child,
+      state: 'due',
+      attempt: 0,
+      looks: effect.looks,
+      dueAt: rules.now,
+      error: effect.error === null ? null : JSON.stringify(effect.error),
+    });
+  }
+  for (const [childId, link] of run.links)
+    if (!link.settled)
+      draft.operations.push({
+        type: 'event.toChild',
+        childId,
+        event: JSON.stringify({ type: 'flyd.retry' }),
+      });
+  if (run.seq > 0) note(run, { type: 'flyd.retry' }, null, null, draft);
+}

@@ -1,0 +1,137 @@
+import type { ErrorRecord } from '#core/errors';
+import type { EffectRow, LinkRow, RunRow, TimerRow } from '#db/engine/index';
+import type { MachineEvent, Snapshot } from './statechart.ts';
+import type { Definition, Json } from './types.ts';
+
+/** A run that this process owns, as it was after its last commit. */
+export interface LiveRun {
+  readonly id: number;
+  readonly uid: string;
+  readonly definition: Definition;
+  /** The hash of the definition that this build runs. */
+  readonly hash: string;
+  readonly key: string | null;
+  readonly input: Json;
+  readonly queue: string | null;
+  admitted: boolean;
+  /** Null before the first transition. */
+  snapshot: Snapshot | null;
+  json: Json;
+  /** `json` was migrated: the history cannot tell it as a patch of the row before. */
+  rebased: boolean;
+  state: string;
+  /** Commits so far; what the next commit expects to find. */
+  seq: number;
+  epoch: number;
+  effects: Map<string, LiveEffect>;
+  timers: Map<string, LiveTimer>;
+  links: Map<string, LiveLink>;
+  /** Why the run as a whole cannot move. */
+  parked: ErrorRecord | null;
+  cancelDelivered: boolean;
+  ended: 'done' | 'failed' | 'cancelled' | null;
+  output: Json | null;
+  error: ErrorRecord | null;
+  mailbox: Mail[];
+  /** Inbox rows that are in the mailbox, so that none is read twice. */
+  reading: Set<number>;
+}
+
+export interface LiveEffect {
+  epoch: number;
+  src: string;
+  input: Json;
+  state: 'due' | 'pending' | 'parked';
+  /** Failed attempts so far. */
+  attempt: number;
+  looks: number;
+  dueAt: number;
+  error: ErrorRecord | null;
+}
+
+export interface LiveTimer {
+  epoch: number;
+  event: MachineEvent;
+  dueAt: number;
+}
+
+export interface LiveLink {
+  epoch: number;
+  settled: boolean;
+}
+
+/** Something for a run to take, one at a time. */
+export type Mail =
+  | { type: 'begin' }
+  | { type: 'result'; child: string; epoch: number; ms: number; outcome: EffectOutcome }
+  | { type: 'timer'; timer: string; epoch: number }
+  | { type: 'event'; id: number; event: MachineEvent; child: string | null; epoch: number | null }
+  | { type: 'cancel'; reason: string };
+
+export type EffectOutcome = { ok: true; output: Json } | { ok: false; error: ErrorRecord };
+
+/** The effect's id: the same over every rerun, another after every re-entry. */
+export const effectIdOf = (run: LiveRun, child: string, epoch: number): string =>
+  `${run.uid}/${child}/${epoch}`;
+
+interface StoredRun {
+  row: RunRow;
+  effects: EffectRow[];
+  timers: TimerRow[];
+  links: LinkRow[];
+}
+
+const parse = (text: string | null): Json => (text === null ? null : (JSON.parse(text) as Json));
+
+/** A run as stored. Its snapshot is not revived yet: that may fail, and is the caller's to judge. */
+export function liveRun(
+  { row, effects, timers, links }: StoredRun,
+  definition: Definition,
+  hash: string,
+): LiveRun {
+  return {
+    id: row.id,
+    uid: row.uid,
+    definition,
+    hash,
+    key: row.key,
+    input: parse(row.input),
+    queue: row.queue,
+    admitted: row.admitted,
+    snapshot: null,
+    json: parse(row.snapshot),
+    rebased: false,
+    state: row.state,
+    seq: row.seq,
+    epoch: row.epoch,
+    effects: new Map(
+      effects.map(({ child, epoch, src, input, state, attempt, looks, dueAt, error }) => [
+        child,
+        {
+          epoch,
+          src,
+          input: parse(input),
+          state,
+          attempt,
+          looks,
+          dueAt,
+          error: parse(error) as ErrorRecord | null,
+        },
+      ]),
+    ),
+    timers: new Map(
+      timers.map(({ timer, epoch, event, dueAt }) => [
+        timer,
+        { epoch, event: JSON.parse(event) as MachineEvent, dueAt },
+      ]),
+    ),
+    links: new Map(links.map(({ childId, epoch, settled }) => [childId, { epoch, settled }])),
+    parked: parse(row.parked) as ErrorRecord | null,
+    cancelDelivered: row.cancelDelivered,
+    ended: null,
+    output: null,
+    error: null,
+    mailbox: [],
+    reading: new Set(),
+  };
+}

@@ -1,0 +1,282 @@
+// The one file of the engine that touches XState. Version 6 brings durable interfaces of its own: then
+// this file changes, and nothing else.
+
+import { createHash } from 'node:crypto';
+import {
+  type AnyEventObject,
+  type AnyMachineSnapshot,
+  type AnyStateMachine,
+  createActor,
+  initialTransition,
+  transition,
+} from 'xstate';
+import { type ErrorRecord, toErrorRecord, unrecoverable } from '#core/errors';
+import { plain } from './json.ts';
+import type { Json } from './types.ts';
+
+export type Snapshot = AnyMachineSnapshot;
+export type MachineEvent = { type: string } & Record<string, unknown>;
+
+/** What a transition asks the engine to do, in order. */
+export type Command =
+  | { type: 'spawn'; child: string; src: string; input: Json }
+  | { type: 'stop'; child: string }
+  | { type: 'schedule'; timer: string; event: MachineEvent; delayMs: number }
+  | { type: 'unschedule'; timer: string }
+  | { type: 'send'; child: string | null; event: MachineEvent; timer: string | null; delayMs: number }
+  | { type: 'emit'; event: MachineEvent };
+
+export interface Moved {
+  snapshot: Snapshot;
+  commands: Command[];
+}
+
+/** How a run stands, in the engine's terms. */
+export interface Standing {
+  state: string;
+  outcome: 'active' | 'done' | 'failed' | 'cancelled';
+  output: Json | null;
+  error: ErrorRecord | null;
+}
+
+/** The first snapshot and what it asks for. Throws what the machine threw. */
+export function begin(machine: AnyStateMachine, input: Json): Moved {
+  const [snapshot, actions] = initialTransition(machine, input as never);
+  if (snapshot.status === 'error') throw snapshot.error;
+  const commands = toCommands(actions as unknown as RawAction[], snapshot);
+  const started = new Set(commands.flatMap((command) => (command.type === 'spawn' ? [command.child] : [])));
+  for (const child of Object.keys(snapshot.children))
+    if (!started.has(child))
+      throw refusal(
+        machine.id,
+        `child '${child}' was spawned inside context`,
+        'spawn it in a named enqueueActions',
+      );
+  return { snapshot, commands };
+}
+
+/** The next snapshot after `event`. Throws what a guard or an action threw; a poisoned event, not a retry. */
+export function move(machine: AnyStateMachine, snapshot: Snapshot, event: MachineEvent): Moved {
+  const [next, actions] = transition(machine, snapshot, event as never);
+  return { snapshot: next, commands: toCommands(actions as unknown as RawAction[], next) };
+}
+
+/** Whether the event would be taken in this snapshot. */
+export const accepts = (snapshot: Snapshot, event: MachineEvent): boolean => snapshot.can(event as never);
+
+/** The snapshot as plain data, to be stored. */
+export const persist = (machine: AnyStateMachine, snapshot: Snapshot): Json =>
+  plain(machine.getPersistedSnapshot(snapshot), 'snapshot');
+
+/**
+ * The live snapshot of stored data. XState's own restore turns a removed state into an error snapshot
+ * without context and drops children whose source is gone, silently; here anything that would not
+ * persist to the very same data throws `snapshot_refused`, and nothing is lost.
+ */
+export function revive(machine: AnyStateMachine, stored: Json): Snapshot {
+  const shaped = typeof stored === 'object' && stored !== null && !Array.isArray(stored);
+  if (!shaped || typeof stored.status !== 'string' || !('context' in stored) || !('children' in stored))
+    throw unrecoverable('snapshot_refused', 'the stored snapshot is not one of a state machine', {
+      subject: machine.id,
+    });
+  let snapshot: Snapshot;
+  try {
+    snapshot = createActor(machine, { snapshot: stored as never }).getSnapshot() as Snapshot;
+  } catch (cause) {
+    throw unrecoverable('snapshot_refused', 'the machine cannot restore the stored snapshot', {
+      subject: machine.id,
+      cause,
+    });
+  }
+  if (snapshot.status === 'error' && stored.status !== 'error')
+    throw unrecoverable(
+      'snapshot_refused',
+      `the machine no longer has the state ${JSON.stringify(stored.value)}`,
+      {
+        subject: machine.id,
+        hint: 'register a migration for the stored version, or run the version that wrote it',
+        cause: snapshot.error,
+      },
+    );
+  if (!same(persist(machine, snapshot), stored))
+    throw unrecoverable('snapshot_refused', 'the machine would change the stored snapshot by restoring it', {
+      subject: machine.id,
+      hint: 'raise the machine version and register a migration from the stored one',
+    });
+  return snapshot;
+}
+
+/** State, outcome and output of a snapshot. Final states tell failure and cancellation by their tags. */
+export function stand(snapshot: Snapshot): Standing {
+  const state = stateName(snapshot.value);
+  if (snapshot.status === 'error')
+    return { state, outcome: 'failed', output: null, error: toErrorRecord(snapshot.error) };
+  if (snapshot.status !== 'done') return { state, outcome: 'active', output: null, error: null };
+  const output = snapshot.output === undefined ? null : plain(snapshot.output, 'output');
+  if (snapshot.hasTag('failed')) return { state, outcome: 'failed', output, error: errorOf(output) };
+  if (snapshot.hasTag('cancelled')) return { state, outcome: 'cancelled', output, error: null };
+  return { state, outcome: 'done', output, error: null };
+}
+
+function errorOf(output: Json | null): ErrorRecord {
+  const stated =
+    typeof output === 'object' && output !== null && !Array.isArray(output) ? output.error : null;
+  return toErrorRecord(stated ?? new Error('the machine ended in a state tagged `failed`'));
+}
+
+/** `a.b` for nested states; regions of a parallel state joined by `+`. */
+export function stateName(value: unknown): string {
+  if (typeof value === 'string') return value;
+  if (typeof value !== 'object' || value === null) return '';
+  return Object.entries(value)
+    .map(([key, inner]) => (stateName(inner) === '' ? key : `${key}.${stateName(inner)}`))
+    .join('+');
+}
+
+/** A hash of what is executed, and the definition as data for those who draw it. */
+export function describeMachine(machine: AnyStateMachine): { hash: string; config: string } {
+  const config = JSON.stringify(machine.config, (key, value: unknown) => {
+    if (key === 'context' && typeof value !== 'function') return undefined;
+    return typeof value === 'function'
+      ? { function: (value as { type?: string }).type ?? value.name }
+      : value;
+  });
+  return { hash: createHash('sha256').update(config).digest('hex'), config };
+}
+
+/**
+ * What makes a machine unfit for storage by name, as sentences that say what to write instead; empty
+ * when it is fit. Snapshots keep children by id and source by name, and XState drops a child whose
+ * name no longer resolves, so every name must be stable.
+ */
+export function faultsOf(machine: AnyStateMachine, known: ReadonlySet<string>): string[] {
+  const faults: string[] = [];
+  for (const node of allNodes(machine.root)) {
+    for (const invoke of node.invoke) {
+      if (typeof invoke.src !== 'string' || invoke.src.startsWith('xstate.invoke.'))
+        faults.push(`state '${node.id}' invokes inline logic: name it in setup({ actors })`);
+      else if (!known.has(invoke.src))
+        faults.push(`state '${node.id}' invokes '${invoke.src}', which has no implementation in \`actors\``);
+      if (/^\d+\./.test(invoke.id))
+        faults.push(
+          `state '${node.id}' invokes ${String(invoke.src)} without an id: give it an explicit one`,
+        );
+    }
+    const transitions = [...node.transitions.values()].flat();
+    const actions = [...node.entry, ...node.exit, ...transitions.flatMap((t) => t.actions)];
+    for (const action of actions)
+      if (typeof action === 'function' && !isBuiltin(action))
+        faults.push(`state '${node.id}' has an inline action: name it in setup({ actions })`);
+  }
+  for (const [name, action] of Object.entries(machine.implementations.actions ?? {}))
+    if (typeof action === 'function' && !isBuiltin(action))
+      faults.push(
+        `action '${name}' is a plain function, whose effect no crash survives: invoke an actor instead`,
+      );
+  for (const [name, logic] of Object.entries(machine.implementations.actors ?? {}))
+    if (typeof logic === 'object' && logic !== null && 'root' in logic)
+      faults.push(
+        `actor '${name}' is a machine: declare it by effect<Input, Output>() and name its definition in \`actors\``,
+      );
+  return faults;
+}
+
+type StateNodes = AnyStateMachine['root'];
+const allNodes = (node: StateNodes): StateNodes[] => [
+  node,
+  ...Object.values(node.states as Record<string, StateNodes>).flatMap(allNodes),
+];
+
+const isBuiltin = (action: unknown): boolean =>
+  typeof (action as { type?: unknown }).type === 'string' &&
+  (action as { type: string }).type.startsWith('xstate.');
+
+interface RawAction {
+  type: string;
+  params?: unknown;
+}
+interface RawParams {
+  id?: string;
+  src?: unknown;
+  input?: unknown;
+  sendId?: string;
+  event?: AnyEventObject;
+  delay?: number;
+  to?: { id?: string };
+  targetId?: string;
+}
+
+function toCommands(actions: readonly RawAction[], snapshot: Snapshot): Command[] {
+  return actions.flatMap((action, index) => toCommand(action, index, snapshot) ?? []);
+}
+
+function toCommand(action: RawAction, index: number, snapshot: Snapshot): Command | null {
+  const params = (action.params ?? {}) as RawParams;
+  switch (action.type) {
+    case 'xstate.spawnChild':
+      if (typeof params.src !== 'string')
+        throw refusal(
+          snapshot.machine.id,
+          `child '${params.id}' has inline logic`,
+          'name it in setup({ actors })',
+        );
+      return {
+        type: 'spawn',
+        child: String(params.id),
+        src: params.src,
+        input: plain(params.input, `input of ${params.id}`),
+      };
+    case 'xstate.stopChild':
+      // Without params the child was never there, or is gone: nothing to stop.
+      return params.id === undefined ? null : { type: 'stop', child: params.id };
+    case 'xstate.raise':
+      // Without a delay it has been taken within this very macrostep.
+      return params.delay === undefined
+        ? null
+        : {
+            type: 'schedule',
+            timer: params.id ?? `raise.${params.event?.type}.${index}`,
+            event: plainEvent(params.event),
+            delayMs: params.delay,
+          };
+    case 'xstate.cancel':
+      return { type: 'unschedule', timer: String(params.sendId) };
+    case 'xstate.sendTo': {
+      const child = params.targetId ?? null;
+      return {
+        type: 'send',
+        child,
+        event: plainEvent(params.event),
+        timer: params.delay === undefined ? null : (params.id ?? `send.${params.event?.type}.${index}`),
+        delayMs: params.delay ?? 0,
+      };
+    }
+    case 'xstate.emit':
+      return { type: 'emit', event: plainEvent(params.event) };
+    case 'xstate.log':
+      return null;
+    default:
+      throw refusal(
+        snapshot.machine.id,
+        `action '${action.type}' is not one that the engine can make durable`,
+        'invoke an actor instead',
+      );
+  }
+}
+
+const plainEvent = (event: AnyEventObject | undefined): MachineEvent => plain(event, 'event') as MachineEvent;
+
+const refusal = (machine: string, what: string, hint: string) =>
+  unrecoverable('machine_refused', `machine '${machine}': ${what}`, { subject: machine, hint });
+
+function same(left: Json | undefined, right: Json | undefined): boolean {
+  if (left === right) return true;
+  if (typeof left !== 'object' || typeof right !== 'object' || left === null || right === null) return false;
+  if (Array.isArray(left) !== Array.isArray(right)) return false;
+  const keys = Object.keys(left);
+  if (keys.length !== Object.keys(right).length) return false;
+  return keys.every(
+    (key) => Object.hasOwn(right, key) && same((left as JsonRecord)[key], (right as JsonRecord)[key]),
+  );
+}
+type JsonRecord = { [key: string]: Json };

@@ -1,0 +1,206 @@
+import { type ErrorRecord, FlydError, toErrorRecord, unrecoverable } from '#core/errors';
+import type { Operation } from '#db/engine/index';
+import { type Draft, note, type Rules, recordOf, snapshotOrPatch } from './draft.ts';
+import { toText } from './json.ts';
+import type { LiveRun, Mail } from './run.ts';
+import { begin, type Command, type MachineEvent, type Moved, move, persist, stand } from './statechart.ts';
+import type { Json } from './types.ts';
+
+/** One transition of the machine. A throw parks the run and changes nothing else. */
+export function step(
+  run: LiveRun,
+  mail: Mail,
+  event: MachineEvent,
+  ms: number | null,
+  draft: Draft,
+  rules: Rules,
+  error: ErrorRecord | null = null,
+): void {
+  const { machine } = run.definition;
+  let moved: Moved;
+  let json: Json;
+  const before = run.json;
+  try {
+    moved = run.snapshot === null ? begin(machine, run.input) : move(machine, run.snapshot, event);
+    json = persist(machine, moved.snapshot);
+    refuseLarge(json, run, rules);
+    refuseTwins(run, mail, moved.commands);
+  } catch (thrown) {
+    park(run, mail, event, thrown, draft);
+    return;
+  }
+  const standing = stand(moved.snapshot);
+  const from = run.snapshot === null ? null : run.state;
+  run.snapshot = moved.snapshot;
+  run.json = json;
+  run.state = standing.state;
+  run.seq += 1;
+  const started: string[] = [];
+  const operations = settle(run, mail);
+  for (const command of moved.commands) operations.push(...carry(run, command, started, draft, rules));
+  if (standing.outcome !== 'active') {
+    run.ended = standing.outcome;
+    run.output = standing.output;
+    run.error = standing.error;
+    forgetEverything(run);
+  }
+  draft.operations.push(...operations);
+  draft.history.push({
+    seq: run.seq,
+    event: toText(event, 'event'),
+    fromState: from,
+    toState: run.state,
+    effects: JSON.stringify(started),
+    ms,
+    error: recordOf(error ?? standing.error),
+    ...snapshotOrPatch(run, before, json),
+  });
+}
+
+/** The effect, child or inbox row that this mail came from is over. */
+function settle(run: LiveRun, mail: Mail): Operation[] {
+  if (mail.type !== 'result' && mail.type !== 'event') return [];
+  const operations: Operation[] = mail.type === 'event' ? [{ type: 'event.applied', id: mail.id }] : [];
+  const { child } = mail;
+  if (child === null) return operations;
+  if (run.effects.delete(child)) operations.push({ type: 'effect.drop', child });
+  const link = run.links.get(child);
+  if (link !== undefined) {
+    link.settled = true;
+    operations.push({ type: 'child.settle', childId: child });
+  }
+  return operations;
+}
+
+function carry(run: LiveRun, command: Command, started: string[], draft: Draft, rules: Rules): Operation[] {
+  switch (command.type) {
+    case 'spawn':
+      started.push(command.src === command.child ? command.src : `${command.src}#${command.child}`);
+      return [spawn(run, command, rules)];
+    case 'stop': {
+      const { child } = command;
+      if (run.effects.delete(child)) return [{ type: 'effect.drop', child }];
+      const link = run.links.get(child);
+      if (link === undefined || link.settled) return [];
+      run.links.delete(child);
+      return [{ type: 'child.release', childId: child, reason: 'its parent stopped it' }];
+    }
+    case 'schedule': {
+      const { timer, event, delayMs } = command;
+      const epoch = ++run.epoch;
+      const dueAt = rules.now + delayMs;
+      run.timers.set(timer, { epoch, event, dueAt });
+      return [{ type: 'timer.put', timer, epoch, event: JSON.stringify(event), dueAt }];
+    }
+    case 'unschedule':
+      return run.timers.delete(command.timer) ? [{ type: 'timer.drop', timer: command.timer }] : [];
+    case 'send':
+      if (command.timer !== null)
+        return carry(run, { ...command, type: 'schedule', timer: command.timer }, started, draft, rules);
+      return command.child === null
+        ? [{ type: 'event.keep', event: JSON.stringify(command.event), child: null, epoch: null }]
+        : [{ type: 'event.toChild', childId: command.child, event: JSON.stringify(command.event) }];
+    case 'emit':
+      draft.emitted.push(command.event);
+      return [{ type: 'event.out', event: JSON.stringify(command.event) }];
+  }
+}
+
+function spawn(run: LiveRun, { child, src, input }: Command & { type: 'spawn' }, rules: Rules): Operation {
+  const epoch = ++run.epoch;
+  const definition = run.definition.children[src];
+  if (definition === undefined) {
+    run.effects.set(child, {
+      epoch,
+      src,
+      input,
+      state: 'due',
+      attempt: 0,
+      looks: 0,
+      dueAt: rules.now,
+      error: null,
+    });
+    return { type: 'effect.put', child, epoch, src, input: JSON.stringify(input), dueAt: rules.now };
+  }
+  run.links.set(child, { epoch, settled: false });
+  return {
+    type: 'child.start',
+    childId: child,
+    epoch,
+    run: {
+      uid: rules.newId(),
+      machine: definition.name,
+      version: definition.version,
+      definition: rules.hashOf(definition),
+      key: definition.key(input),
+      input: JSON.stringify(input),
+      state: '',
+      queue: definition.queue,
+    },
+  };
+}
+
+/** Two live children of one id could not be told apart by their results. */
+function refuseTwins(run: LiveRun, mail: Mail, commands: readonly Command[]): void {
+  const live = new Set([
+    ...run.effects.keys(),
+    ...[...run.links].flatMap(([id, { settled }]) => (settled ? [] : [id])),
+  ]);
+  if ('child' in mail && mail.child !== null) live.delete(mail.child);
+  for (const command of commands) {
+    if (command.type === 'stop') live.delete(command.child);
+    if (command.type === 'send' && command.timer !== null && command.child !== null)
+      throw refused(
+        `a delayed event to child '${command.child}'`,
+        'use `after` in this machine, then sendTo',
+      );
+    if (command.type !== 'spawn') continue;
+    if (live.has(command.child))
+      throw refused(`a second live child '${command.child}'`, 'give each child an id of its own');
+    live.add(command.child);
+  }
+}
+
+const refused = (what: string, hint: string): FlydError =>
+  unrecoverable('machine_refused', `the machine asked for ${what}`, { hint });
+
+function refuseLarge(json: Json, run: LiveRun, { snapshotBytesMax }: Rules): void {
+  const bytes = Buffer.byteLength(JSON.stringify(json));
+  if (bytes > snapshotBytesMax)
+    throw unrecoverable(
+      'snapshot_too_large',
+      `the snapshot has ${bytes} bytes; the limit is ${snapshotBytesMax}`,
+      {
+        subject: run.uid,
+        hint: 'keep references in context, not data',
+      },
+    );
+}
+
+/** The mail stays to be taken after a retry; the machine is where it was before. */
+function park(run: LiveRun, mail: Mail, event: MachineEvent, thrown: unknown, draft: Draft): void {
+  const threw = thrown instanceof FlydError && thrown.kind === 'unrecoverable' ? thrown : undefined;
+  run.parked = toErrorRecord(
+    threw ??
+      unrecoverable('transition_threw', `the machine threw on '${event.type}'`, {
+        subject: run.uid,
+        hint: `mend the machine, then retry the run`,
+        cause: thrown,
+      }),
+  );
+  if (mail.type === 'result' || mail.type === 'timer')
+    draft.operations.push({
+      type: 'event.keep',
+      event: JSON.stringify(event),
+      child: mail.type === 'result' ? mail.child : null,
+      epoch: mail.type === 'result' ? mail.epoch : null,
+    });
+  if (run.seq > 0) note(run, { type: 'flyd.parked', by: event.type }, null, run.parked, draft);
+  else draft.touched = true;
+}
+
+export function forgetEverything(run: LiveRun): void {
+  run.effects.clear();
+  run.timers.clear();
+  run.links.clear();
+}

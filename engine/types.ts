@@ -1,0 +1,123 @@
+import type { AnyStateMachine } from 'xstate';
+import type { Effect, Progress } from '#core/effect';
+import type { ErrorRecord } from '#core/errors';
+import type { RunStatus } from '#core/status';
+
+export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
+
+export interface RetryPolicy {
+  /** Recoverable failures before the run is parked. */
+  attemptsMax: number;
+  /** The first pause; it doubles from there, with jitter of a half either way. */
+  pauseMs: number;
+  pauseMsMax: number;
+}
+
+export interface RetryPolicies {
+  recoverable: RetryPolicy;
+  /** For what the world lacks: no end, only pauses. */
+  pending: Omit<RetryPolicy, 'attemptsMax'>;
+}
+
+/** A machine as the engine runs it. Made by `defineMachine`. */
+// biome-ignore lint/suspicious/noExplicitAny: a list of definitions holds machines of any input
+export interface Definition<Input = any, Output = any> {
+  readonly name: string;
+  readonly version: number;
+  readonly machine: AnyStateMachine;
+  /** Effects by actor name. */
+  readonly actors: Readonly<Record<string, Effect<never, unknown>>>;
+  /** Actors that are runs of other machines. */
+  readonly children: Readonly<Record<string, Definition>>;
+  /** One live run for each key; null for a run without. */
+  key(input: Input): string | null;
+  /** The queue whose places limit how many runs of this machine move at once. */
+  readonly queue: string | null;
+  readonly retry: Readonly<Record<string, Partial<RetryPolicies>>>;
+  /** By the stored version: that version's snapshot as one of this version. */
+  readonly migrate: Readonly<Record<number, (snapshot: Json) => Json>>;
+  /** Never set: carries the output's type. */
+  readonly output?: Output;
+}
+
+/** A run as anybody may see it. Times are milliseconds since the epoch. */
+export interface RunView {
+  id: string;
+  machine: string;
+  version: number;
+  key: string | null;
+  /** The active state, as `parent.child`; parallel regions joined by `+`. */
+  state: string;
+  status: RunStatus;
+  /** Failed attempts of the effects in flight. */
+  attempts: number;
+  /** The token of the process that owns it, or null. */
+  owner: string | null;
+  input: Json;
+  output: Json | null;
+  /** Why it failed, parked, or is pending; of a child, when a child is to blame. */
+  error: ErrorRecord | null;
+  /** When the next retry or timer is due. */
+  nextAt: number | null;
+  parents: string[];
+  createdAt: number;
+  updatedAt: number;
+  endedAt: number | null;
+}
+
+export interface HistoryRow {
+  /** Global cursor, growing over all runs. */
+  id: number;
+  seq: number;
+  at: number;
+  /** The event's type: `xstate.init`, `xstate.done.actor.…`, `flyd.retry`, one of the machine's own. */
+  event: string;
+  from: string | null;
+  to: string;
+  /** Effects, child runs and timers that this commit started, as `src` or `src#id` names. */
+  effects: string[];
+  /** How long the effect took whose result this was. */
+  ms: number | null;
+  error: ErrorRecord | null;
+}
+
+export interface RunFilter {
+  id?: string;
+  machine?: string;
+  key?: string;
+  status?: RunStatus[];
+  /** Only runs that have not ended. */
+  live?: boolean;
+  limit?: number;
+}
+
+export type EngineEvent =
+  | { type: 'run'; run: RunView }
+  | { type: 'progress'; run: string; effect: string; src: string; input: Json; progress: Progress }
+  | { type: 'emitted'; run: string; event: { type: string } & Record<string, unknown> };
+
+/** What a process must hold for its life, so that others can tell whether it is alive. */
+export interface OwnerLocks {
+  /** Takes a kernel lock that ends with this process, and nothing earlier. */
+  hold(token: string): { release(): void };
+  /** Whether the process (or a command of its) that holds `token` still lives. */
+  isHeld(token: string): boolean;
+  /** Kills a stuck owner, or says false where it cannot. */
+  kill?(token: string, why: string): boolean;
+  /** How long the owner has shown no sign of life, or null where that cannot be told. */
+  silentMs?(token: string): number | null;
+}
+
+export interface Timer {
+  cancel(): void;
+}
+
+/** Time and chance, as the engine sees them: replaced in simulations. */
+export interface System {
+  now(): number;
+  setTimer(run: () => void, delayMs: number): Timer;
+  /** From 0 to 1. */
+  random(): number;
+  /** A new id, unique and sortable by time. */
+  newId(): string;
+}

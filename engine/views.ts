@@ -1,0 +1,85 @@
+import { type ErrorRecord, unrecoverable } from '#core/errors';
+import type { Reads, RunRow } from '#db/engine/index';
+import { applyPatch, type PatchOperation } from './json.ts';
+import type { HistoryRow, Json, RunView } from './types.ts';
+
+const parse = (text: string | null): Json => (text === null ? null : (JSON.parse(text) as Json));
+const parseError = (text: string | null): ErrorRecord | null => parse(text) as ErrorRecord | null;
+
+/** Generations below a run that are searched for the cause of its trouble. */
+const depthMax = 8;
+
+/** The row as anybody may see it. */
+export function viewOf(reads: Reads, row: RunRow): RunView {
+  const effects = row.endedAt === null ? reads.effects(row.id) : [];
+  const timers = row.endedAt === null ? reads.timers(row.id) : [];
+  const due = [...timers.map(({ dueAt }) => dueAt), ...effects.map(({ dueAt }) => dueAt)];
+  return {
+    id: row.uid,
+    machine: row.machine,
+    version: row.version,
+    key: row.key,
+    state: row.state,
+    status: row.status,
+    attempts: row.attempts,
+    owner: row.owner,
+    input: parse(row.input),
+    output: parse(row.output),
+    error: troubleOf(reads, row),
+    nextAt: due.length === 0 ? null : Math.min(...due),
+    parents: reads.parents(row.id).map(({ uid }) => uid),
+    createdAt: row.createdAt,
+    updatedAt: row.updatedAt,
+    endedAt: row.endedAt,
+  };
+}
+
+/** What keeps a run from going on: its own error, or that of the child that it waits for. */
+function troubleOf(reads: Reads, row: RunRow, depth = 0): ErrorRecord | null {
+  const own = parseError(row.error) ?? parseError(row.parked);
+  if (own !== null || row.endedAt !== null) return own;
+  const failing = reads.effects(row.id).filter(({ error }) => error !== null);
+  const worst = failing.find(({ state }) => state === 'parked') ?? failing[0];
+  if (worst !== undefined) return parseError(worst.error);
+  if ((row.status !== 'parked' && row.status !== 'pending') || depth >= depthMax) return null;
+  for (const { child, settled } of reads.links(row.id)) {
+    const below = settled ? undefined : reads.run(child);
+    if (below?.status !== row.status) continue;
+    const trouble = troubleOf(reads, below, depth + 1);
+    if (trouble !== null) return trouble;
+  }
+  return null;
+}
+
+/** The run's commits, oldest first. */
+export function historyOf(reads: Reads, row: RunRow): HistoryRow[] {
+  return reads.history(row.id).map((entry) => ({
+    id: entry.id,
+    seq: entry.seq,
+    at: entry.at,
+    event: (JSON.parse(entry.event) as { type: string }).type,
+    from: entry.fromState,
+    to: entry.toState,
+    effects: JSON.parse(entry.effects) as string[],
+    ms: entry.ms,
+    error: parseError(entry.error),
+  }));
+}
+
+/** The run's whole snapshot as it was after commit `seq`, rebuilt from the last full one before it. */
+export function snapshotAt(reads: Reads, row: RunRow, seq: number): Json {
+  let snapshot: Json = null;
+  let found = false;
+  for (const entry of reads.history(row.id)) {
+    if (entry.seq > seq) break;
+    if (entry.snapshot !== null) snapshot = parse(entry.snapshot);
+    else snapshot = applyPatch(snapshot, parse(entry.patch) as unknown as PatchOperation[]);
+    found = entry.seq === seq;
+  }
+  if (!found)
+    throw unrecoverable('run_not_found', `the run has no commit ${seq}`, {
+      subject: row.uid,
+      hint: 'see its commits in the history',
+    });
+  return snapshot;
+}

@@ -1,0 +1,119 @@
+/**
+ * The contract between flyd and whatever keeps root filesystems on a host.
+ *
+ * A volume holds `rootfs/` and is filled once: create -> open -> (filled) -> close. After that it is
+ * sealed: nobody writes to it again, and it can be the parent of other volumes and the base of
+ * activations. An activation is a read-write (or read-only) snapshot of a sealed volume:
+ * snapshot -> mount -> unmount -> discard.
+ *
+ * Every method can be called again after a crash at any point of an earlier call: it looks at the
+ * world first, then does what is missing. "Already so" is success; "already gone" is success for
+ * unmount, discard and remove. Ids and device numbers were committed to the database before the
+ * first call. All errors are FlydErrors.
+ */
+export type DriverName = 'devmapper' | 'overlay' | 'copy';
+
+export interface VolumeSpec {
+  /** `vol-` and 16 hex digits. */
+  id: string;
+  /** The sealed volume below, whose tree this one starts from. */
+  parent: VolumeSpec | null;
+  /** Thin device id, for drivers that have such; else null. */
+  device: number | null;
+  /** Virtual size of the file system, for drivers that have such; else null. */
+  sizeBytes: number | null;
+}
+
+export interface OpenVolume {
+  /** The folder that holds `rootfs/` (which exists). */
+  root: string;
+  /** `flat`: deletions are carried out. `overlay`: they become overlayfs whiteouts and opaque marks. */
+  form: 'flat' | 'overlay';
+  /** With `overlay`: the `rootfs` folders below, nearest first, to copy implicit parents and link targets from. */
+  lowers: string[];
+  /** Whether trusted.* xattrs and mknod work here (root), or user.overlay.* must serve. */
+  privileged: boolean;
+}
+
+export interface ActivationSpec {
+  /** `act-` and 16 hex digits. */
+  id: string;
+  base: VolumeSpec;
+  device: number | null;
+  /** Null: as large as the base. */
+  sizeBytes: number | null;
+  readOnly: boolean;
+  /** Allow set-uid programs; else nosuid. */
+  suid: boolean;
+  /** Allow device nodes; else nodev. */
+  dev: boolean;
+  /** Owner of the root folder of the tree, if it must change. */
+  owner: { uid: number; gid: number } | null;
+  /** `device`: map it and mount nothing. */
+  attach: 'mount' | 'device';
+  /** Where it is to be mounted: `<mount root>/<id>`. */
+  mountPoint: string;
+}
+
+export interface ActivationPlace {
+  /** The mount point, or null where nothing is mounted. */
+  path: string | null;
+  /** The folder to chroot into, or null for an attached device. */
+  rootfs: string | null;
+  /** The block device, or null. */
+  device: string | null;
+}
+
+export interface Support {
+  /** Whether the driver can work here. */
+  usable: boolean;
+  /** One line: why, or why not. */
+  reason: string;
+  /** The command that mends it, when not usable. */
+  fix: string | null;
+  /** Things that work, but not as one would want in production. */
+  warnings: string[];
+}
+
+export interface Space {
+  /** What runs out: `pool data`, `pool metadata`, `bytes of <path>`, `inodes of <path>`. */
+  what: string;
+  free: number;
+  total: number;
+  unit: 'bytes' | 'inodes';
+}
+
+export interface VolumeDriver {
+  readonly name: DriverName;
+  /** What an activation can be asked for. */
+  readonly can: { attachDevice: boolean; grow: boolean };
+  /** `layer`: one volume for each layer. `image`: one volume for the whole chain. */
+  granularity(layers: number): 'layer' | 'image';
+  /** Looks only; changes nothing. */
+  probe(): Promise<Support>;
+  /** Makes the driver ready for work: folders, pool, loops. */
+  ready(): Promise<void>;
+  /** A free thin device id, at random, that neither `taken` nor the pool knows; null for drivers without. */
+  chooseDevice(taken: (device: number) => boolean): Promise<number | null>;
+  /** The virtual size for a volume whose parent has `parentBytes`; null for drivers without. */
+  chooseSize(parentBytes: number | null): number | null;
+
+  /** Makes the volume: empty, or a clone of its parent. A leftover of the same id is removed first: the result is clean. */
+  create(volume: VolumeSpec): Promise<void>;
+  /** Makes a created volume writable on this host, under nodev, nosuid, noexec where it is a mount. */
+  open(volume: VolumeSpec): Promise<OpenVolume>;
+  /** Undoes open: unmounts and deactivates, errors checked. The filler has synced already. */
+  close(volume: VolumeSpec): Promise<void>;
+  remove(volume: VolumeSpec): Promise<void>;
+
+  snapshot(activation: ActivationSpec): Promise<void>;
+  mount(activation: ActivationSpec): Promise<ActivationPlace>;
+  /** With `force: false`, fails with `activation_busy` and names the holders when a process holds it. */
+  unmount(activation: ActivationSpec): Promise<void>;
+  discard(activation: ActivationSpec): Promise<void>;
+
+  /** Ids of everything of flyd's that exists in the world for this driver, whether the database knows it or not. */
+  inventory(): Promise<{ volumes: string[]; activations: string[] }>;
+  /** What could run out during a pull. */
+  space(): Promise<Space[]>;
+}
