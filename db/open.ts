@@ -177,5 +177,7 @@ function translate(thrown: unknown, path: string, op: string): unknown {
       hint: 'leave it as it is, copy it away with its -wal and -shm files, then restore a backup',
     });
   if (code === 'SQLITE_FULL') return recoverable('no_space', 'the disk of the database is full', details);
-  return recoverable('database_failed', `the database refused: ${(thrown as Error).message}`, details);
+  // Disk trouble may heal; a statement that the schema refuses is a bug, and will be refused again.
+  const fault = code.startsWith('SQLITE_IOERR') || code.startsWith('SQLITE_CANTOPEN') ? recoverable : unrecoverable;
+  return fault('database_failed', `the database refused: ${(thrown as Error).message}`, details);
 }

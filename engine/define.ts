@@ -12,15 +12,12 @@ type DeclaredActor<M> =
     : never;
 
 /** What must be given for each declared actor: an effect, or the definition of the machine it is a run of. */
-export type Implementations<M> = {
-  [A in DeclaredActor<M> as A extends { src: infer Src extends string } ? Src : never]: A extends {
-    logic: infer Logic;
-  }
-    ? Logic extends AnyLogicOf<infer Input, infer Output>
-      ? Effect<Input, Output> | Definition<Input, Output>
-      : never
+export type Implementations<M> = { [Src in DeclaredActor<M>['src']]: ImplementationOf<M, Src> };
+
+type ImplementationOf<M, Src> =
+  Extract<DeclaredActor<M>, { src: Src }> extends { logic: AnyLogicOf<infer Input, infer Output> }
+    ? Effect<Input, Output> | Definition<Input, Output>
     : never;
-};
 
 type AnyLogicOf<Input, Output> = import('xstate').PromiseActorLogic<
   Output,

@@ -90,6 +90,12 @@ export function openEngine(options: EngineOptions): Engine {
   const { db } = options;
   const system = options.system ?? realSystem;
   const registry = createRegistry(options.machines);
+  for (const { definition } of registry.all())
+    if (definition.queue !== null && options.queues?.[definition.queue] === undefined)
+      throw unrecoverable('machine_refused', `machine '${definition.name}' names a queue without places`, {
+        subject: definition.queue,
+        hint: `give openEngine({ queues: { ${definition.queue}: 4 } })`,
+      });
   const reads = createReads(db);
   const commits = createCommits(db);
   const owners = options.owners ?? sqliteOwnerLocks(join(dirname(db.name), 'owners'));

@@ -258,7 +258,10 @@ export class Host {
       for (const mail of run.mailbox.splice(0)) advance(run, mail, draft, rules);
       const write = toWrite(run, draft, token, rules.now);
       if (write !== null) drafts.push({ run, draft, write });
-      else this.#reconcile(run);
+      else {
+        if (run.parked === null) run.reading.clear();
+        this.#reconcile(run);
+      }
     }
     this.#mailed.clear();
     return drafts;
@@ -268,10 +271,8 @@ export class Host {
   #afterCommit(run: LiveRun, draft: Draft, write: RunWrite, { children }: Committed): boolean {
     for (const event of draft.emitted) this.#options.emitted(run, event);
     if (run.ended !== null) this.#runs.delete(run.id);
-    if (draft.unparked) {
-      run.reading.clear();
-      this.#readInbox(run);
-    }
+    if (run.parked === null) run.reading.clear();
+    if (draft.unparked) this.#readInbox(run);
     this.#reconcile(run);
     for (const child of children) if (!child.joined) this.adopt(child.run);
     const reaches = write.operations.some(

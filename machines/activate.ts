@@ -21,7 +21,8 @@ export const activateMachine = setup({
   types: {
     input: {} as ActivateInput,
     context: {} as ActivateContext,
-    output: {} as ActivationResult | { error: ErrorRecord | null },
+    /** Of a failed run: `{ error }`. */
+    output: {} as ActivationResult,
     events: {} as { type: 'flyd.cancel' },
   },
   actors: {
@@ -116,5 +117,5 @@ export const activateMachine = setup({
     failed: { type: 'final', tags: ['failed'] },
     cancelled: { type: 'final', tags: ['cancelled'] },
   },
-  output: ({ context }) => context.result ?? { error: context.error },
+  output: ({ context }) => context.result ?? ({ error: context.error } as never),
 });

@@ -1,6 +1,5 @@
 import { assign, setup } from 'xstate';
 import { effect } from '#core/effect';
-import type { ErrorRecord } from '#core/errors';
 import type { LayerBlob, LayerRef, Source } from '#core/image';
 
 /** Brings one layer object into the blob store, whole and verified. Unique by where it is, or by its digest. */
@@ -21,7 +20,7 @@ export const blobMachine = setup({
   types: {
     input: {} as BlobInput,
     context: {} as BlobContext,
-    output: {} as LayerBlob | { error: ErrorRecord },
+    output: {} as LayerBlob,
     events: {} as { type: 'flyd.cancel' },
   },
   actors: {

@@ -21,6 +21,13 @@ export interface ReservedImage {
   granularity: 'layer' | 'image';
 }
 
+/** What `image.register` committed: the ids that stay. An image that was there already keeps its own. */
+export interface RegisteredImage {
+  id: string;
+  /** The id of the base volume. */
+  base: string;
+}
+
 /** A complete image with its base. */
 export interface ImageResult {
   id: string;
@@ -34,6 +41,7 @@ export interface ImageResult {
 
 interface ImageContext extends ImageInput {
   reserved: ReservedImage | null;
+  registered: RegisteredImage | null;
   /** By child id, never a counter: a result that comes twice counts once. */
   blobs: Record<string, LayerBlob>;
   volumes: Record<string, VolumeResult>;
@@ -89,12 +97,16 @@ function resultOf(context: ImageContext): ImageResult {
   const volumes = Object.values(context.volumes);
   const base = context.volumes[volumeId(context.layers.length - 1)] as VolumeResult;
   return {
-    id: context.reserved?.id ?? '',
+    id: context.registered?.id ?? context.reserved?.id ?? '',
     family: context.family,
     source: context.source,
     chain: base.chain,
     layers,
-    base: { id: base.id, driver: context.driver, reused: volumes.every((volume) => volume.reused) },
+    base: {
+      id: context.registered?.base ?? base.id,
+      driver: context.driver,
+      reused: volumes.every((volume) => volume.reused),
+    },
     unpacked: sumReports(volumes.filter((volume) => !volume.reused)),
   };
 }
@@ -103,7 +115,8 @@ export const imageMachine = setup({
   types: {
     input: {} as ImageInput,
     context: {} as ImageContext,
-    output: {} as ImageResult | { error: ErrorRecord | null },
+    /** Of a failed run: `{ error }`. */
+    output: {} as ImageResult,
     events: {} as
       | { type: 'flyd.cancel' }
       | { type: `xstate.done.actor.blob.${string}`; output: LayerBlob; actorId: string }
@@ -117,12 +130,15 @@ export const imageMachine = setup({
     blob: effect<BlobInput, LayerBlob>(),
     volume: effect<VolumeInput, VolumeResult>(),
     /** Links layers and base to the image and says that it is complete, in one transaction. */
-    'image.register': effect<ImageResult, null>(),
+    'image.register': effect<ImageResult, RegisteredImage>(),
     /** Drops the row of an image that will not be complete. */
     'image.release': effect<{ id: string }, null>(),
   },
   actions: {
     keepReserved: assign({ reserved: (_, params: { reserved: ReservedImage }) => params.reserved }),
+    keepRegistered: assign({
+      registered: (_, params: { registered: RegisteredImage }) => params.registered,
+    }),
     keepError: assign({ error: (_, params: { error: unknown }) => params.error as ErrorRecord }),
     keepBlob: assign({
       blobs: ({ context }, params: { id: string; blob: LayerBlob }) => ({
@@ -163,7 +179,15 @@ export const imageMachine = setup({
   },
 }).createMachine({
   id: 'image',
-  context: ({ input }) => ({ ...input, reserved: null, blobs: {}, volumes: {}, making: null, error: null }),
+  context: ({ input }) => ({
+    ...input,
+    reserved: null,
+    registered: null,
+    blobs: {},
+    volumes: {},
+    making: null,
+    error: null,
+  }),
   initial: 'reserving',
   states: {
     reserving: {
@@ -208,7 +232,10 @@ export const imageMachine = setup({
         id: 'image.register',
         src: 'image.register',
         input: ({ context }) => resultOf(context),
-        onDone: 'complete',
+        onDone: {
+          target: 'complete',
+          actions: { type: 'keepRegistered', params: ({ event }) => ({ registered: event.output }) },
+        },
       },
     },
     releasing: {
@@ -233,5 +260,5 @@ export const imageMachine = setup({
     failed: { type: 'final', tags: ['failed'] },
     cancelled: { type: 'final', tags: ['cancelled'] },
   },
-  output: ({ context }) => (hasBase(context) ? resultOf(context) : { error: context.error }),
+  output: ({ context }) => (hasBase(context) ? resultOf(context) : ({ error: context.error } as never)),
 });

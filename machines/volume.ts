@@ -51,7 +51,8 @@ export const volumeMachine = setup({
   types: {
     input: {} as VolumeInput,
     context: {} as VolumeContext,
-    output: {} as VolumeResult | { error: ErrorRecord | null },
+    /** Of a failed run: `{ error }`. */
+    output: {} as VolumeResult,
     events: {} as { type: 'flyd.cancel' },
   },
   actors: {
@@ -173,7 +174,7 @@ export const volumeMachine = setup({
   },
   output: ({ context }) =>
     context.error !== null
-      ? { error: context.error }
+      ? ({ error: context.error } as never)
       : {
           id: context.chosen?.id ?? '',
           chain: context.chains.at(-1) as ChainId,
