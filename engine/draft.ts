@@ -40,20 +40,15 @@ export const newDraft = (run: LiveRun): Draft => ({
 
 /** The draft as the one commit of this run; null when nothing happened. */
 export function toWrite(run: LiveRun, draft: Draft, owner: string, now: number): RunWrite | null {
-  if (
-    draft.history.length === 0 &&
-    draft.operations.length === 0 &&
-    draft.expectedSeq === run.seq &&
-    !draft.unparked
-  )
-    return null;
+  const { history, operations, unparked, touched } = draft;
+  if (history.length === 0 && operations.length === 0 && !unparked && !touched) return null;
   return {
     run: run.id,
     owner,
     seq: draft.expectedSeq,
     at: now,
-    history: draft.history,
-    operations: draft.operations,
+    history,
+    operations,
     row: {
       seq: run.seq,
       version: run.definition.version,

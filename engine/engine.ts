@@ -2,7 +2,8 @@ import { dirname, join } from 'node:path';
 import type { Database } from 'better-sqlite3';
 import { aborted, type FlydError as Failure, FlydError, unrecoverable } from '#core/errors';
 import { isTerminal } from '#core/status';
-import { createCommits, createReads, type RunRow } from '#db/engine/index';
+import { createCommits, createReads, engineSet, type RunRow } from '#db/engine/index';
+import { openDatabase } from '#db/open';
 import { Host } from './host.ts';
 import { toText } from './json.ts';
 import { sqliteOwnerLocks } from './owner-lock.ts';
@@ -22,8 +23,8 @@ import type {
 import { historyOf, snapshotAt, viewOf } from './views.ts';
 
 export interface EngineOptions {
-  /** A database opened by `openDatabase`, with at least the engine's tables. The engine does not close it. */
-  db: Database;
+  /** The path of its database, made when absent; or one that is open, with at least the engine's tables, and stays open. */
+  db: string | Database;
   machines: readonly Definition[];
   /** How processes tell whether another is alive. Default: SQLite locks in `owners/` beside the database. */
   owners?: OwnerLocks;
@@ -87,7 +88,7 @@ const defaultRetry: RetryPolicies = {
 
 /** Opens an engine on a database. Several processes may, on the same one. */
 export function openEngine(options: EngineOptions): Engine {
-  const { db } = options;
+  const db = typeof options.db === 'string' ? openDatabase(options.db, [engineSet]) : options.db;
   const system = options.system ?? realSystem;
   const registry = createRegistry(options.machines);
   for (const { definition } of registry.all())
@@ -285,6 +286,7 @@ export function openEngine(options: EngineOptions): Engine {
       closing ??= host.close(why).finally(() => {
         for (const wake of waiters) wake();
         lock?.release();
+        if (typeof options.db === 'string') db.close();
       });
       return closing;
     },
