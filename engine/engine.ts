@@ -102,7 +102,7 @@ export function openEngine(options: EngineOptions): Engine {
   const owners = options.owners ?? sqliteOwnerLocks(join(dirname(db.name), 'owners'));
   const token = system.newId();
   const listeners = new Set<(event: EngineEvent) => void>();
-  const waiters = new Set<() => void>();
+  const waiters = new Set<Waiter>();
   let lock: { release(): void } | null = null;
   let closing: Promise<void> | null = null;
 
@@ -124,7 +124,7 @@ export function openEngine(options: EngineOptions): Engine {
     stuckAfterMs: options.stuckAfterMs ?? 30_000,
     probe: options.probe ?? (() => {}),
     changed(ids) {
-      for (const wake of waiters) wake();
+      for (const waiter of waiters) if (waiter.anyRun || ids.includes(waiter.run)) waiter.wake();
       if (listeners.size === 0) return;
       for (const id of ids) {
         const row = reads.run(id);
@@ -261,7 +261,7 @@ export function openEngine(options: EngineOptions): Engine {
           const row = rowOf(id);
           if (isOver(row)) return viewOf(reads, row);
           if (closing !== null) throw aborted('interrupted', 'the engine is closing', { subject: id });
-          await nextChange(waiters, signal);
+          await nextChange(waiters, { run, anyRun: until === 'settled' }, signal);
         }
       } finally {
         unwatch();
@@ -284,7 +284,7 @@ export function openEngine(options: EngineOptions): Engine {
     },
     close(why = aborted('interrupted', 'the process is shutting down; the run stays resumable')) {
       closing ??= host.close(why).finally(() => {
-        for (const wake of waiters) wake();
+        for (const { wake } of waiters) wake();
         lock?.release();
         if (typeof options.db === 'string') db.close();
       });
@@ -293,20 +293,37 @@ export function openEngine(options: EngineOptions): Engine {
   };
 }
 
-function nextChange(waiters: Set<() => void>, signal: AbortSignal | undefined): Promise<void> {
+interface Waiter {
+  run: number;
+  /** Whether it is settled depends on the runs below it, too. */
+  anyRun: boolean;
+  wake(): void;
+}
+
+function nextChange(
+  waiters: Set<Waiter>,
+  what: Omit<Waiter, 'wake'>,
+  signal: AbortSignal | undefined,
+): Promise<void> {
   return new Promise((resolve, reject) => {
-    const wake = (): void => {
-      waiters.delete(wake);
+    const forget = (): void => {
+      waiters.delete(waiter);
       signal?.removeEventListener('abort', stop);
-      resolve();
     };
     const stop = (): void => {
-      waiters.delete(wake);
+      forget();
       reject(signal?.reason);
+    };
+    const waiter: Waiter = {
+      ...what,
+      wake() {
+        forget();
+        resolve();
+      },
     };
     if (signal?.aborted) return stop();
     signal?.addEventListener('abort', stop, { once: true });
-    waiters.add(wake);
+    waiters.add(waiter);
   });
 }
 

@@ -8,7 +8,12 @@ const timerMsMax = 2 ** 31 - 1;
 export const realSystem: System = {
   now: () => Date.now(),
   setTimer(run, delayMs) {
-    const handle = setTimeout(run, Math.min(Math.max(delayMs, 0), timerMsMax));
+    // Node rounds a delay of nothing up to a millisecond, which is ten commits.
+    if (delayMs <= 0) {
+      const handle = setImmediate(run);
+      return { cancel: () => clearImmediate(handle) };
+    }
+    const handle = setTimeout(run, Math.min(delayMs, timerMsMax));
     return { cancel: () => clearTimeout(handle) };
   },
   random: () => Math.random(),

@@ -47,10 +47,76 @@ export function createReads(db: Database) {
       UNION SELECT l.child FROM tree JOIN run_links l ON l.parent = tree.id WHERE l.settled = 0)
     SELECT r.id FROM tree JOIN runs r ON r.id = tree.id WHERE r.ended_at IS NULL`);
 
+  // A query is built once: building it costs more than running it.
+  const { placeholder } = sql;
+  const byId = query
+    .select(runColumns)
+    .from(runs)
+    .where(eq(runs.id, placeholder('id')))
+    .prepare();
+  const byUid = query
+    .select(runColumns)
+    .from(runs)
+    .where(eq(runs.uid, placeholder('uid')))
+    .prepare();
+  const effectsOf = query
+    .select()
+    .from(effects)
+    .where(eq(effects.run, placeholder('run')))
+    .prepare();
+  const timersOf = query
+    .select()
+    .from(timers)
+    .where(eq(timers.run, placeholder('run')))
+    .prepare();
+  const linksOf = query
+    .select()
+    .from(runLinks)
+    .where(eq(runLinks.parent, placeholder('parent')))
+    .prepare();
+  const parentsOf = query
+    .select({ uid: runs.uid, endedAt: runs.endedAt })
+    .from(runLinks)
+    .innerJoin(runs, eq(runs.id, runLinks.parent))
+    .where(eq(runLinks.child, placeholder('child')))
+    .prepare();
+  const inboxOf = query
+    .select({ id: events.id, run: events.run, event: events.event, child: events.child, epoch: events.epoch })
+    .from(events)
+    .where(and(eq(events.run, placeholder('run')), eq(events.direction, 'in'), isNull(events.applied)))
+    .orderBy(asc(events.id))
+    .prepare();
+  const calledFor = query
+    .select({
+      id: runs.id,
+      cancel: sql<string | null>`CASE WHEN ${runs.cancelDelivered} THEN NULL ELSE ${runs.cancel} END`,
+    })
+    .from(runs)
+    .where(
+      and(
+        eq(runs.owner, placeholder('owner')),
+        isNull(runs.endedAt),
+        sql`((${runs.cancel} IS NOT NULL AND NOT ${runs.cancelDelivered}) OR EXISTS (
+          SELECT 1 FROM events v WHERE v.run = ${runs.id} AND v.direction = 'in' AND v.applied IS NULL))`,
+      ),
+    )
+    .prepare();
+  const foreignChildren = query
+    .select({ id: runs.id, owner: runs.owner })
+    .from(runs)
+    .where(
+      and(
+        isNull(runs.endedAt),
+        sql`${runs.owner} IS NOT ${placeholder('owner')}`,
+        sql`EXISTS (SELECT 1 FROM run_links l JOIN runs p ON p.id = l.parent
+          WHERE l.child = ${runs.id} AND l.settled = 0 AND p.owner = ${placeholder('owner')} AND p.ended_at IS NULL)`,
+      ),
+    )
+    .prepare();
+
   return {
-    run: (id: number): RunRow | undefined => query.select(runColumns).from(runs).where(eq(runs.id, id)).get(),
-    runByUid: (uid: string): RunRow | undefined =>
-      query.select(runColumns).from(runs).where(eq(runs.uid, uid)).get(),
+    run: (id: number): RunRow | undefined => byId.get({ id }),
+    runByUid: (uid: string): RunRow | undefined => byUid.get({ uid }),
     runs(filter: RunQuery): RunRow[] {
       const conditions = [
         filter.uid === undefined ? undefined : eq(runs.uid, filter.uid),
@@ -68,63 +134,18 @@ export function createReads(db: Database) {
         .all();
       return rows.reverse();
     },
-    effects: (run: number): EffectRow[] => query.select().from(effects).where(eq(effects.run, run)).all(),
-    timers: (run: number): TimerRow[] => query.select().from(timers).where(eq(timers.run, run)).all(),
-    links: (parent: number): LinkRow[] =>
-      query.select().from(runLinks).where(eq(runLinks.parent, parent)).all(),
+    effects: (run: number): EffectRow[] => effectsOf.all({ run }),
+    timers: (run: number): TimerRow[] => timersOf.all({ run }),
+    links: (parent: number): LinkRow[] => linksOf.all({ parent }),
     parents: (child: number): { uid: string; live: boolean }[] =>
-      query
-        .select({ uid: runs.uid, endedAt: runs.endedAt })
-        .from(runLinks)
-        .innerJoin(runs, eq(runs.id, runLinks.parent))
-        .where(eq(runLinks.child, child))
-        .all()
-        .map(({ uid, endedAt }) => ({ uid, live: endedAt === null })),
+      parentsOf.all({ child }).map(({ uid, endedAt }) => ({ uid, live: endedAt === null })),
     /** Events to the run that it has not taken yet, in order. */
-    inbox: (run: number): EventRow[] =>
-      query
-        .select({
-          id: events.id,
-          run: events.run,
-          event: events.event,
-          child: events.child,
-          epoch: events.epoch,
-        })
-        .from(events)
-        .where(and(eq(events.run, run), eq(events.direction, 'in'), isNull(events.applied)))
-        .orderBy(asc(events.id))
-        .all(),
+    inbox: (run: number): EventRow[] => inboxOf.all({ run }),
     /** Runs of this owner that have events to take, or a cancel to hear. */
-    calledFor: (owner: string): { id: number; cancel: string | null }[] =>
-      query
-        .select({
-          id: runs.id,
-          cancel: sql<string | null>`CASE WHEN ${runs.cancelDelivered} THEN NULL ELSE ${runs.cancel} END`,
-        })
-        .from(runs)
-        .where(
-          and(
-            eq(runs.owner, owner),
-            isNull(runs.endedAt),
-            sql`((${runs.cancel} IS NOT NULL AND NOT ${runs.cancelDelivered}) OR EXISTS (
-              SELECT 1 FROM events v WHERE v.run = ${runs.id} AND v.direction = 'in' AND v.applied IS NULL))`,
-          ),
-        )
-        .all(),
+    calledFor: (owner: string): { id: number; cancel: string | null }[] => calledFor.all({ owner }),
     /** Live runs that runs of this owner wait for and that somebody else has, or nobody. */
     foreignChildren: (owner: string): { id: number; owner: string | null }[] =>
-      query
-        .select({ id: runs.id, owner: runs.owner })
-        .from(runs)
-        .where(
-          and(
-            isNull(runs.endedAt),
-            sql`${runs.owner} IS NOT ${owner}`,
-            sql`EXISTS (SELECT 1 FROM run_links l JOIN runs p ON p.id = l.parent
-              WHERE l.child = ${runs.id} AND l.settled = 0 AND p.owner = ${owner} AND p.ended_at IS NULL)`,
-          ),
-        )
-        .all(),
+      foreignChildren.all({ owner }),
     history: (run: number): TransitionRow[] => walk.all(run) as TransitionRow[],
     definition: (hash: string): { machine: string; version: number; config: string } | undefined =>
       query.select().from(definitions).where(eq(definitions.hash, hash)).get(),
