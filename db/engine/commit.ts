@@ -278,7 +278,8 @@ function prepareAll(db: Database) {
   const statements = {
     updateRun: `UPDATE runs SET seq = @seq, version = @version, definition = @definition, state = @state,
       snapshot = @snapshot, output = @output, error = @error, parked = @parked, attempts = @attempts, epoch = @epoch,
-      cancel_delivered = @cancelDelivered, status = coalesce(@ended, status), ended_at = @endedAt, updated_at = @at
+      cancel_delivered = @cancelDelivered, status = coalesce(@ended, status), ended_at = @endedAt, updated_at = @at,
+      owner = CASE WHEN @ended IS NULL THEN owner END
       WHERE id = @run AND owner = @owner AND seq = @expected AND ended_at IS NULL`,
     lastOf: 'SELECT last FROM runs WHERE id = ?',
     setLast: 'UPDATE runs SET last = ? WHERE id = ?',
