@@ -1,0 +1,58 @@
+import type { Effect } from '#core/effect';
+import { recoverable } from '#core/errors';
+import type { Limits } from '#core/limits';
+import { type Blobs, downloadIdOf } from '#db/images/index';
+import type { BlobStore } from '#infra/blob-store';
+import type { ObjectSource } from '#infra/object-source';
+import type { BlobInput, FetchedBlob } from '#machines/blob';
+
+export interface BlobFetchDeps {
+  blobs: Pick<Blobs, 'locate' | 'touch' | 'claim'>;
+  store: Pick<BlobStore, 'fetch' | 'findWhole'>;
+  objects: ObjectSource;
+  limits: Limits;
+  /** Whether the process with this token lives. */
+  isAlive: (holder: string) => boolean;
+  now: () => number;
+}
+
+/**
+ * **Does**: brings the rest of a layer's bytes into the blob store, hashes both sides, gives the whole
+ * file its name, and makes sure that no garbage collection is about to take it away.
+ * **Safe to repeat because**: the download has a name made of where the object is, and a journal: bytes
+ * that are on the disk are not asked for again, and a finished one gives the same result. Another
+ * download of the same layer is found.
+ * **If killed**: a partial download is left, which this or a later run goes on with.
+ * **Fails with**: `object_changed`, `digest_mismatch`, `size_mismatch`, `layer_corrupt`,
+ * `layer_unsupported`, `limit_exceeded`; `object_missing` (pending); `partial_busy`, `layer_missing`
+ * (recoverable: somebody else fetches or removes it just now), `no_space`; and as ObjectSource does.
+ */
+export const blobFetch =
+  ({ blobs, store, objects, limits, isAlive, now }: BlobFetchDeps): Effect<BlobInput, FetchedBlob> =>
+  async ({ input: { source, layer }, signal, progress }) => {
+    signal.throwIfAborted();
+    const place = { key: layer.key, etag: layer.etag };
+    const known = blobs.locate(source, layer);
+    if (known !== null && blobs.touch(known.digest, now()) && (await isThere(known)))
+      return { ...known, ...place, fetched: 0 };
+
+    const { reused: _, ...blob } = await store.fetch({
+      source,
+      layer,
+      partialId: downloadIdOf(source, layer),
+      objects,
+      limits,
+      signal,
+      onProgress: (done, total) => progress({ done, total, unit: 'bytes' }),
+    });
+    if (!blobs.claim(blob.digest, now(), isAlive) || !(await isThere(blob)))
+      throw recoverable('layer_missing', 'a garbage collection is just removing the same blob', {
+        op: 'blob.fetch',
+        subject: blob.digest,
+      });
+    return { ...blob, ...place };
+
+    async function isThere({ digest, size }: Pick<FetchedBlob, 'digest' | 'size'>): Promise<boolean> {
+      return (await store.findWhole(digest, size)) !== null;
+    }
+  };

@@ -1,0 +1,242 @@
+import type { Effect } from '#core/effect';
+import type { ErrorCode } from '#core/error-codes';
+import { FlydError, fromErrorRecord, recoverable, toErrorRecord } from '#core/errors';
+import { type DriverName, driverNames } from '#core/image';
+import {
+  type Activations,
+  type Leases,
+  type Sweeps,
+  sweepLease,
+  type Volumes,
+  type VolumeTree,
+} from '#db/images/index';
+import type { BlobStore } from '#infra/blob-store';
+import type { ActivationSpec, VolumeDriver } from '#infra/volumes/driver';
+import type { SweepReport } from '#machines/sweep';
+
+type SweptDriver = Pick<VolumeDriver, 'ready' | 'inventory' | 'remove' | 'unmount' | 'discard'>;
+
+export interface StoreSweepDeps {
+  sweeps: Sweeps;
+  leases: Pick<Leases, 'acquire' | 'release'>;
+  volumes: Pick<Volumes, 'tree' | 'forget' | 'list'>;
+  activations: Pick<Activations, 'tree' | 'forget' | 'list'>;
+  store: Pick<BlobStore, 'listBlobs' | 'listPartials' | 'removeBlob' | 'removePartial'>;
+  drivers: (name: DriverName) => SweptDriver;
+  /** Absolute path of the folder that activations are mounted in. */
+  mountRoot: string;
+  /** The token of this process, and whether the process with another lives. */
+  holder: string;
+  isAlive: (holder: string) => boolean;
+  now: () => number;
+}
+
+/**
+ * **Does**: removes what no image, activation or live run needs, children before parents: first marked
+ * 'removing' in a transaction that decides, then removed from the world, then from the database; after
+ * that what is in the world and in no database.
+ * **Safe to repeat because**: each thing is decided anew, and what an earlier sweep marked is finished.
+ * What was removed before is not counted again.
+ * **If killed**: rows 'removing' are left, which the next sweep finishes; a fetch of the same blob takes
+ * it back.
+ * **Fails with**: `volume_busy` (recoverable: another sweep is at work), or, after it has tried
+ * everything, with the first thing that could not be removed.
+ */
+export const storeSweep =
+  (deps: StoreSweepDeps): Effect<Record<string, never>, SweepReport> =>
+  async ({ signal, effectId }) => {
+    signal.throwIfAborted();
+    const lease = { resource: sweepLease, holder: deps.holder, effect: effectId };
+    if (!deps.leases.acquire({ ...lease, now: deps.now() }, deps.isAlive))
+      throw recoverable('volume_busy', 'another garbage collection is at work', {
+        op: 'store.sweep',
+        subject: sweepLease,
+      });
+    try {
+      return await sweep(deps, signal);
+    } finally {
+      deps.leases.release(lease);
+    }
+  };
+
+async function sweep(deps: StoreSweepDeps, signal: AbortSignal): Promise<SweepReport> {
+  const report: SweepReport = { blobs: 0, volumes: 0, activations: 0, partials: 0, bytes: 0 };
+  const attempts = new Attempts(signal);
+  const known = knownDrivers(deps);
+  deps.sweeps.dropReservations();
+  await sweepActivations(deps, report, attempts);
+  await sweepVolumes(deps, report, attempts);
+  for (const name of driverNames) await sweepStrangers(deps, name, known.has(name), report, attempts);
+  await sweepBlobs(deps, report, attempts);
+  await sweepPartials(deps, report, attempts);
+  attempts.finish();
+  return report;
+}
+
+/** Things to remove, one after the other: what fails does not keep the rest from going. */
+class Attempts {
+  readonly #signal: AbortSignal;
+  readonly #failures: unknown[] = [];
+
+  constructor(signal: AbortSignal) {
+    this.#signal = signal;
+  }
+
+  /** Whether the work was done; an abort ends the sweep at once. */
+  async make(work: () => Promise<unknown>): Promise<boolean> {
+    this.#signal.throwIfAborted();
+    try {
+      await work();
+      return true;
+    } catch (error) {
+      this.#signal.throwIfAborted();
+      this.#failures.push(error);
+      return false;
+    }
+  }
+
+  /** Throws when something failed: to be tried again, unless all of it would fail again. */
+  finish(): void {
+    const records = this.#failures.map((failure) => toErrorRecord(failure));
+    const told = records.find(({ kind }) => kind === 'recoverable') ?? records[0];
+    if (told === undefined) return;
+    const { kind, code, message, hint } = told;
+    throw new FlydError(
+      kind,
+      code as ErrorCode,
+      `${records.length} things could not be removed: ${message}`,
+      {
+        op: 'store.sweep',
+        subject: told.subject,
+        hint: hint ?? 'mend that, then run flyd gc again',
+        facts: { failures: records.length },
+        cause: fromErrorRecord(told),
+      },
+    );
+  }
+}
+
+/** Drivers that the database tells of: what goes wrong with others on this machine is no news. */
+const knownDrivers = ({ volumes, activations }: StoreSweepDeps): Set<DriverName> =>
+  new Set([...volumes.list(), ...activations.list()].map(({ driver }) => driver));
+
+async function sweepActivations(
+  deps: StoreSweepDeps,
+  report: SweepReport,
+  attempts: Attempts,
+): Promise<void> {
+  for (const row of deps.sweeps.doomActivations()) {
+    const done = await attempts.make(async () => {
+      await takeDown(deps.drivers(row.driver), deps.activations.tree(row));
+      deps.activations.forget(row.id);
+    });
+    if (done) report.activations += 1;
+  }
+}
+
+async function sweepVolumes(deps: StoreSweepDeps, report: SweepReport, attempts: Attempts): Promise<void> {
+  for (const row of deps.sweeps.doomVolumes()) {
+    const done = await attempts.make(async () => {
+      await removeVolume(deps.drivers(row.driver), deps.volumes.tree(row.id));
+      deps.volumes.forget(row.id);
+    });
+    if (done) report.volumes += 1;
+  }
+}
+
+/** What the driver has and no row tells of: rows are written before a thing is made, and dropped after. */
+async function sweepStrangers(
+  { drivers, sweeps, mountRoot }: StoreSweepDeps,
+  name: DriverName,
+  isKnown: boolean,
+  report: SweepReport,
+  attempts: Attempts,
+): Promise<void> {
+  const driver = drivers(name);
+  let found: Awaited<ReturnType<VolumeDriver['inventory']>> = { volumes: [], activations: [] };
+  const look = async () => {
+    found = await driver.inventory();
+  };
+  if (isKnown) await attempts.make(look);
+  else await look().catch(() => undefined);
+  let standing = 0;
+  for (const id of sweeps.strangers('activations', found.activations)) {
+    const done = await attempts.make(() => takeDown(driver, strangeActivation(id, mountRoot)));
+    if (done) report.activations += 1;
+    else standing += 1;
+  }
+  // An activation that stays may stand on any of the volumes.
+  if (standing > 0) return;
+  for (const id of sweeps.strangers('volumes', found.volumes))
+    if (await attempts.make(() => removeVolume(driver, strangeVolume(id)))) report.volumes += 1;
+}
+
+async function sweepBlobs(
+  { sweeps, store }: StoreSweepDeps,
+  report: SweepReport,
+  attempts: Attempts,
+): Promise<void> {
+  for (const { digest, size } of sweeps.doomBlobs()) {
+    const done = await attempts.make(async () => {
+      await store.removeBlob(digest);
+      sweeps.forgetBlob(digest);
+    });
+    if (!done) continue;
+    report.blobs += 1;
+    report.bytes += size;
+  }
+  const files = await store.listBlobs();
+  const strangers = new Set(
+    sweeps.strangers(
+      'blobs',
+      files.map(({ digest }) => digest),
+    ),
+  );
+  for (const { digest, size } of files) {
+    // A file gets its name before its row: while anything is pulled, it may be on its way.
+    if (!strangers.has(digest) || sweeps.isPulling()) continue;
+    if (!(await attempts.make(() => store.removeBlob(digest)))) continue;
+    report.blobs += 1;
+    report.bytes += size;
+  }
+}
+
+async function sweepPartials(
+  { sweeps, store }: StoreSweepDeps,
+  report: SweepReport,
+  attempts: Attempts,
+): Promise<void> {
+  for (const { id, bytes } of await store.listPartials()) {
+    if (sweeps.isPulling() || !(await attempts.make(() => store.removePartial(id)))) continue;
+    report.partials += 1;
+    report.bytes += bytes;
+  }
+}
+
+/** A driver is made ready only for what there is to do: a sweep sets up no pool. */
+async function takeDown(driver: SweptDriver, activation: ActivationSpec): Promise<void> {
+  await driver.ready();
+  await driver.unmount(activation);
+  await driver.discard(activation);
+}
+
+async function removeVolume(driver: SweptDriver, volume: VolumeTree): Promise<void> {
+  await driver.ready();
+  await driver.remove(volume);
+}
+
+const strangeVolume = (id: string): VolumeTree => ({ id, parent: null, device: null, sizeBytes: null });
+
+/** All that is known of it is its id. */
+const strangeActivation = (id: string, mountRoot: string): ActivationSpec => ({
+  id,
+  base: strangeVolume('vol-0000000000000000'),
+  device: null,
+  sizeBytes: null,
+  readOnly: false,
+  suid: false,
+  dev: false,
+  owner: null,
+  attach: 'mount',
+  mountPoint: `${mountRoot}/${id}`,
+});

@@ -1,0 +1,53 @@
+import type { Database } from 'better-sqlite3';
+import type { MigrationSet } from '../migrate.ts';
+import { type Activations, createActivations } from './activations.ts';
+import { type Blobs, createBlobs } from './blobs.ts';
+import { createImages, type Images } from './images.ts';
+import { createLeases, type Leases } from './leases.ts';
+import { createLiveRuns } from './live-runs.ts';
+import { imageMigrations } from './migrations.ts';
+import { createSweeps, type Sweeps } from './sweep.ts';
+import { createVolumes, type Volumes } from './volumes.ts';
+
+export type {
+  ActivationRow,
+  Activations,
+  ActivationTree,
+  ActivationView,
+  NewActivation,
+} from './activations.ts';
+export type { BlobFacts, Blobs, BlobView } from './blobs.ts';
+export type { CompleteImage, ImageLayerView, ImageRow, Images, ImageView } from './images.ts';
+export { type LeaseClaim, type LeaseHold, type Leases, sweepLease } from './leases.ts';
+export { downloadIdOf, type ObjectAt, type SourceIdentity } from './sources.ts';
+export type { Sweeps } from './sweep.ts';
+export type { NewVolume, VolumePlan, VolumeRow, Volumes, VolumeTree } from './volumes.ts';
+
+/** The tables of images. They live next to the engine's: what may be swept depends on the runs there. */
+export const imageSet: MigrationSet = { name: 'images', migrations: imageMigrations };
+
+export interface ImageStore {
+  blobs: Blobs;
+  volumes: Volumes;
+  images: Images;
+  activations: Activations;
+  leases: Leases;
+  sweeps: Sweeps;
+}
+
+/** Everything that is known of images, over a database opened with the engine's set and `imageSet`. */
+export function createImageStore(db: Database): ImageStore {
+  const live = createLiveRuns(db);
+  const leases = createLeases(db);
+  const blobs = createBlobs(db, live, leases);
+  const volumes = createVolumes(db, live);
+  const images = createImages(db, { live, blobs, volumes });
+  return {
+    blobs,
+    volumes,
+    images,
+    activations: createActivations(db, volumes),
+    leases,
+    sweeps: createSweeps(db, live),
+  };
+}

@@ -1,0 +1,115 @@
+import type { Database } from 'better-sqlite3';
+import type { Digest } from '#core/ids';
+import { drizzle, orm } from '../drizzle.ts';
+import { write } from '../open.ts';
+import type { ActivationRow } from './activations.ts';
+import type { LiveRuns } from './live-runs.ts';
+import { activations, blobs, imageBlobs, images, volumes } from './schema.ts';
+import type { VolumeRow } from './volumes.ts';
+
+const { and, eq, lt, notExists, sql } = orm;
+
+/**
+ * What may go. A thing stays when something that stays refers to it, or when it was touched since the
+ * oldest run began that a live pull relies on. Each call decides and marks in one transaction, and
+ * also gives what an earlier sweep marked and did not finish.
+ */
+export interface Sweeps {
+  /** Drops reservations whose run has ended without dropping them; gives their ids. */
+  dropReservations(): string[];
+  /** Activations that were never finished, or only half taken down; they are `removing` now. */
+  doomActivations(): ActivationRow[];
+  /** Volumes to remove, each before its parent; they are `removing` now. */
+  doomVolumes(): VolumeRow[];
+  /** Blobs to remove; they are `removing` now. */
+  doomBlobs(): { digest: Digest; size: number }[];
+  /** The blob's file is gone. */
+  forgetBlob(digest: Digest): void;
+  /** Those of the ids that no row of the table tells of. Ask after looking at the world: rows come first and go last. */
+  strangers<Id extends string>(table: 'volumes' | 'activations' | 'blobs', ids: readonly Id[]): Id[];
+  /** Whether a live run may be downloading: then files without a row may be its. */
+  isPulling(): boolean;
+}
+
+/** The garbage collector's decisions over all tables. */
+export function createSweeps(db: Database, live: LiveRuns): Sweeps {
+  const query = drizzle(db);
+
+  /** What was touched from this instant on stays. */
+  const keepSince = (): number => live.oldestPull() ?? Number.MAX_SAFE_INTEGER;
+
+  /** All but the volumes that are in use and all their parents. */
+  const doomVolumes = db.prepare<[number]>(`
+    WITH RECURSIVE live(id) AS (
+      SELECT base_lv_id FROM images WHERE base_lv_id IS NOT NULL
+      UNION SELECT volume FROM activations
+      UNION SELECT id FROM volumes WHERE used_at >= ?
+      UNION SELECT volumes.parent FROM volumes JOIN live ON live.id = volumes.id
+        WHERE volumes.parent IS NOT NULL
+    )
+    UPDATE volumes SET state = 'removing' WHERE id NOT IN (SELECT id FROM live) RETURNING id`);
+
+  const knownIds = {
+    volumes: () => query.select({ id: volumes.id }).from(volumes).all(),
+    activations: () => query.select({ id: activations.id }).from(activations).all(),
+    blobs: () => query.select({ id: blobs.digest }).from(blobs).all(),
+  };
+
+  return {
+    dropReservations() {
+      return write(db, () =>
+        query
+          .delete(images)
+          .where(and(eq(images.state, 'incomplete'), lt(images.usedAt, keepSince())))
+          .returning({ id: images.id })
+          .all()
+          .map((row) => row.id),
+      );
+    },
+    doomActivations() {
+      return write(db, () => {
+        if (live.movesActivations()) return [];
+        query.update(activations).set({ state: 'removing' }).where(eq(activations.state, 'creating')).run();
+        return query.select().from(activations).where(eq(activations.state, 'removing')).all();
+      });
+    },
+    doomVolumes() {
+      return write(db, () => {
+        const doomed = new Set(doomVolumes.pluck().all(keepSince()));
+        const rows = query.select().from(volumes).where(eq(volumes.state, 'removing')).all();
+        return rows.filter((row) => doomed.has(row.id)).sort((a, b) => b.layers - a.layers);
+      });
+    },
+    doomBlobs() {
+      return write(db, () => {
+        const linked = query
+          .select({ one: sql`1` })
+          .from(imageBlobs)
+          .where(eq(imageBlobs.digest, blobs.digest));
+        query
+          .update(blobs)
+          .set({ state: 'removing' })
+          .where(and(lt(blobs.usedAt, keepSince()), notExists(linked)))
+          .run();
+        return query
+          .select({ digest: blobs.digest, size: blobs.size })
+          .from(blobs)
+          .where(eq(blobs.state, 'removing'))
+          .all();
+      });
+    },
+    forgetBlob(digest) {
+      write(db, () =>
+        query
+          .delete(blobs)
+          .where(and(eq(blobs.digest, digest), eq(blobs.state, 'removing')))
+          .run(),
+      );
+    },
+    strangers(table, ids) {
+      const known = new Set<string>(knownIds[table]().map((row) => row.id));
+      return ids.filter((id) => !known.has(id));
+    },
+    isPulling: () => live.oldestPull() !== null,
+  };
+}
