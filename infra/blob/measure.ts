@@ -1,0 +1,43 @@
+import { createHash } from 'node:crypto';
+import { FlydError, fromErrorRecord, toErrorRecord } from '#core/errors';
+import { type DiffId, digestOfHex } from '#core/ids';
+import { mediaTypeOf } from '#core/image';
+import type { Limits } from '#core/limits';
+import { createInflater } from '../layer/inflate.ts';
+import type { Measured } from './journal.ts';
+
+/**
+ * What a layer's bytes are: digest and size as stored, diffID and size uncompressed, in one pass that
+ * reads no faster than it inflates. Every byte counts in the digest, also those that the inflater
+ * would not need. Fails as the inflater does (`layer_corrupt`, `layer_unsupported`,
+ * `limit_exceeded`), and with what `stored` throws.
+ */
+export async function measure(stored: AsyncIterable<Buffer>, limits: Limits): Promise<Measured> {
+  const digest = createHash('sha256');
+  const diffId = createHash('sha256');
+  const inflater = createInflater(limits, (raw) => void diffId.update(raw));
+  try {
+    for await (const chunk of stored) {
+      digest.update(chunk);
+      await inflater.write(chunk);
+    }
+    const { compression, storedBytes, rawBytes } = await inflater.end();
+    return {
+      digest: digestOfHex(digest.digest('hex')),
+      diffId: digestOfHex(diffId.digest('hex')) as string as DiffId,
+      size: storedBytes,
+      rawSize: rawBytes,
+      mediaType: mediaTypeOf(compression),
+    };
+  } catch (error) {
+    throw duringFetch(error);
+  } finally {
+    inflater.destroy();
+  }
+}
+
+/** The reader of layers names the unpacking; here the same fault is met earlier. */
+function duringFetch(error: unknown): unknown {
+  if (!(error instanceof FlydError) || error.op !== 'volume.unpack') return error;
+  return fromErrorRecord({ ...toErrorRecord(error), op: 'blob.fetch' });
+}

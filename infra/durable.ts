@@ -1,0 +1,97 @@
+import { randomBytes } from 'node:crypto';
+import { constants } from 'node:fs';
+import { type FileHandle, open, rename, unlink } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { FlydError, recoverable, unrecoverable } from '#core/errors';
+
+/**
+ * Files that a later step trusts. POSIX promises nothing about a file after a power cut but for what
+ * fsync was asked for, and a new name is an entry of its folder: so the folder is synced as well.
+ */
+
+/** Temp files of `writeDurably` that a kill left behind: `.<name>.flyd-<16 hex>.tmp`, safe to remove when old. */
+export const leftoverPattern = /^\..+\.flyd-[0-9a-f]{16}\.tmp$/;
+
+/**
+ * Puts the whole of `data` at `path`: a reader sees the old content or the new, never a part, also
+ * after a power cut. `mode` is the new file's (default 0600). Fails with `no_space`, `permission`,
+ * `system_call`.
+ */
+export async function writeDurably(path: string, data: string | Uint8Array, mode = 0o600): Promise<void> {
+  const temp = join(dirname(path), `.${basename(path)}.flyd-${randomBytes(8).toString('hex')}.tmp`);
+  try {
+    const file = await open(temp, 'wx', mode);
+    try {
+      await file.writeFile(data);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temp, path);
+  } catch (error) {
+    await unlink(temp).catch(() => undefined); // it may never have been made; the first error is the one to tell
+    throw fileError(error, 'write', path);
+  }
+  await syncDir(dirname(path));
+}
+
+/**
+ * Renames within one file system and makes the new name survive a power cut. The content is the
+ * caller's to sync, before. Fails with `no_space`, `permission`, `system_call`.
+ */
+export async function renameDurably(from: string, to: string): Promise<void> {
+  try {
+    await rename(from, to);
+  } catch (error) {
+    throw fileError(error, 'rename', to);
+  }
+  await syncDir(dirname(to));
+  if (dirname(from) !== dirname(to)) await syncDir(dirname(from));
+}
+
+/** Removes the file, durably. True when it was there. Fails with `permission`, `system_call`. */
+export async function unlinkDurably(path: string): Promise<boolean> {
+  try {
+    await unlink(path);
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return false;
+    throw fileError(error, 'remove', path);
+  }
+  await syncDir(dirname(path));
+  return true;
+}
+
+/** Makes the names in this folder, as they are now, survive a power cut. Fails with `system_call`. */
+export async function syncDir(path: string): Promise<void> {
+  let dir: FileHandle | undefined;
+  try {
+    dir = await open(path, constants.O_RDONLY | constants.O_DIRECTORY);
+    await dir.sync();
+  } catch (error) {
+    throw fileError(error, 'sync', path);
+  } finally {
+    await dir?.close();
+  }
+}
+
+/** The `code` of a system error (`ENOENT`), or the empty string. */
+export const errnoOf = (error: unknown): string =>
+  error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : '';
+
+const full: readonly string[] = ['ENOSPC', 'EDQUOT'];
+const refused: readonly string[] = ['EACCES', 'EPERM', 'EROFS'];
+
+/** A failed call on a file as a FlydError: a full disk may be cleaned up, a refusal stays one. FlydErrors pass. */
+export function fileError(error: unknown, what: string, path: string): FlydError {
+  if (error instanceof FlydError) return error;
+  const errno = errnoOf(error);
+  const message = `cannot ${what} ${path}: ${errno === '' ? String(error) : errno}`;
+  const details = { subject: path, cause: error };
+  if (full.includes(errno))
+    return recoverable('no_space', message, {
+      ...details,
+      hint: 'free some space, for instance with flyd gc',
+    });
+  if (refused.includes(errno)) return unrecoverable('permission', message, details);
+  return recoverable('system_call', message, details);
+}

@@ -1,0 +1,57 @@
+import type { Readable } from 'node:stream';
+import { protocolError, type Request, thrownError, unavailableError } from './failures.ts';
+
+export interface BodyGuard {
+  request: Request;
+  /** Milliseconds without one byte, while somebody waits for one, after which the source counts as dead. */
+  idleMs: number;
+  signal: AbortSignal | undefined;
+}
+
+/**
+ * The chunks of a body, in order. It ends by itself only when the body was whole by HTTP's own
+ * framing; a cut or a stall is `source_unavailable`, an abort the signal's reason. Time that the
+ * reader takes for itself does not count as a stall. Leaving the loop closes the connection.
+ */
+export async function* guardedBody(body: Readable, guard: BodyGuard): AsyncGenerator<Buffer, void> {
+  const { request, idleMs, signal } = guard;
+  let waiting = false;
+  const timer = setTimeout(() => {
+    if (waiting) body.destroy(unavailableError(request, `not one byte came for ${idleMs} ms`));
+    else timer.refresh();
+  }, idleMs);
+  const stop = () => body.destroy();
+  signal?.addEventListener('abort', stop, { once: true });
+  const chunks = body[Symbol.asyncIterator]();
+  try {
+    for (;;) {
+      signal?.throwIfAborted();
+      waiting = true;
+      timer.refresh();
+      const next = await chunks.next();
+      waiting = false;
+      signal?.throwIfAborted();
+      if (next.done === true) return;
+      yield next.value as Buffer;
+    }
+  } catch (error) {
+    signal?.throwIfAborted();
+    throw thrownError(request, error);
+  } finally {
+    clearTimeout(timer);
+    signal?.removeEventListener('abort', stop);
+    body.destroy();
+  }
+}
+
+/** A whole body of an answer that is known to be small; `source_protocol` when it is larger than `bytesMax`. */
+export async function smallBody(body: Readable, bytesMax: number, guard: BodyGuard): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of guardedBody(body, guard)) {
+    bytes += chunk.length;
+    if (bytes > bytesMax) throw protocolError(guard.request, `the answer is larger than ${bytesMax} bytes`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}

@@ -1,0 +1,134 @@
+import { FlydError, pending, recoverable, unrecoverable } from '#core/errors';
+import type { Source } from '#core/image';
+
+/** What was being asked, for messages and for the meaning of a 404. */
+export interface Request {
+  source: Source;
+  /** An object, or null for a listing. */
+  key: string | null;
+}
+
+/** An answer that is no success: its status, its headers, the start of its body. */
+export interface Refusal {
+  status: number;
+  headers: Record<string, string | undefined>;
+  body: string;
+}
+
+/** Where a source is, for people: no secrets are in it. */
+export const placeOf = ({ source, key }: Request): string => {
+  const object = `s3://${source.bucket}/${key ?? source.prefix}`;
+  return source.endpoint === null ? object : `${object} at ${source.endpoint}`;
+};
+
+export const protocolError = (request: Request, what: string, cause?: unknown): FlydError =>
+  unrecoverable('source_protocol', what, { subject: placeOf(request), cause });
+
+export const changedError = (request: Request, what: string): FlydError =>
+  unrecoverable('object_changed', what, {
+    subject: placeOf(request),
+    hint: 'the family was replaced while it was pulled: pull again',
+  });
+
+export const unavailableError = (request: Request, what: string, cause?: unknown): FlydError =>
+  recoverable('source_unavailable', what, { subject: placeOf(request), cause });
+
+/**
+ * The meaning of an answer above 299 (Amazon S3 API reference, "Error responses"). Codes are read
+ * from the XML where there is any; a HEAD has none, and then the status speaks alone.
+ */
+export function refusalError(request: Request, refusal: Refusal): FlydError {
+  const { status } = refusal;
+  const code = codeIn(refusal.body);
+  const what = `the source answered ${status}${code === '' ? '' : ` ${code}`}`;
+  const details = { subject: placeOf(request), facts: { status, s3Code: code } };
+  if (status < 400) return redirectError(request, refusal, what);
+  if (code === 'NoSuchBucket') return unrecoverable('bucket_missing', 'the bucket does not exist', details);
+  if (code === 'NoSuchKey' || (status === 404 && code === '' && request.key !== null))
+    return pending('object_missing', 'the object is not there', details);
+  if (status === 412 || status === 416) return changedError(request, what);
+  if (status === 429 || status >= 500 || unavailableCodes.includes(code))
+    return recoverable('source_unavailable', what, details);
+  if (code === 'AuthorizationHeaderMalformed') return redirectError(request, refusal, what);
+  if (code === 'RequestTimeTooSkewed')
+    return unrecoverable('source_denied', what, { ...details, hint: 'set the clock of this machine' });
+  if (status === 401 || status === 403 || deniedCodes.includes(code))
+    return unrecoverable('source_denied', what, { ...details, hint: deniedHint(request) });
+  if (code === 'InvalidBucketName') return unrecoverable('source_invalid', what, details);
+  return unrecoverable('source_protocol', what, details);
+}
+
+const unavailableCodes: readonly string[] = [
+  'RequestTimeout',
+  'SlowDown',
+  'InternalError',
+  'ServiceUnavailable',
+];
+const deniedCodes: readonly string[] = ['ExpiredToken', 'InvalidToken', 'InvalidAccessKeyId', 'AccessDenied'];
+
+const deniedHint = ({ source }: Request): string =>
+  source.anonymous
+    ? 'the bucket is not public: leave out --anonymous and give credentials as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY'
+    : 'check the credentials; S3 also answers so for a missing object when listing is not allowed';
+
+const codeIn = (body: string): string => /<Code>\s*([A-Za-z0-9.]{1,100})\s*<\/Code>/.exec(body)?.[1] ?? '';
+
+/** Redirects are not followed: signatures and layers would go to and come from where the answer says. */
+function redirectError(request: Request, { headers, body }: Refusal, what: string): FlydError {
+  const named = headers['x-amz-bucket-region'] ?? /<Region>([^<]*)<\/Region>/.exec(body)?.[1] ?? '';
+  const region = /^[a-z0-9-]{1,63}$/.test(named) ? named : null;
+  if (region !== null && region !== request.source.region)
+    return unrecoverable('source_invalid', `the bucket is in the region ${region}`, {
+      subject: placeOf(request),
+      hint: `use --region ${region}`,
+    });
+  return protocolError(request, `${what}: redirects are not followed`);
+}
+
+/**
+ * Anything that the S3 client or the connection threw, as a FlydError. FlydErrors pass; a name that
+ * does not exist is no answer of a server but a bug, and thrown on as it is.
+ */
+export function thrownError(request: Request, error: unknown): FlydError {
+  if (error instanceof FlydError) return error;
+  if (error instanceof ReferenceError) throw error;
+  const { name, code } = namesOf(error);
+  if (name.includes('CredentialsProvider') || name === 'CredentialsError')
+    return unrecoverable('source_denied', 'no usable credentials were found', {
+      subject: placeOf(request),
+      hint: 'set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or use --anonymous for a public bucket',
+      cause: error,
+    });
+  if (tlsCodes.test(code))
+    return unrecoverable('source_denied', `the certificate of the source is not trusted: ${code}`, {
+      subject: placeOf(request),
+      hint: 'set NODE_EXTRA_CA_CERTS to the file of its authority',
+      cause: error,
+    });
+  if (name === 'TimeoutError' || connectionCodes.includes(code))
+    return unavailableError(request, `no answer from the source: ${code === '' ? name : code}`, error);
+  return protocolError(request, `the answer makes no sense: ${code === '' ? name : code}`, error);
+}
+
+const tlsCodes = /^(CERT_|ERR_TLS_CERT|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_(GET|VERIFY)_)/;
+const connectionCodes: readonly string[] = [
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'ECONNABORTED',
+  'EPIPE',
+  'ETIMEDOUT',
+  'EHOSTUNREACH',
+  'EHOSTDOWN',
+  'ENETUNREACH',
+  'ENETDOWN',
+  'EAI_AGAIN',
+  'ENOTFOUND',
+  'ERR_STREAM_PREMATURE_CLOSE',
+];
+
+/** The name and code of an error. One of several addresses tried speaks for all (Happy Eyeballs). */
+function namesOf(error: unknown): { name: string; code: string } {
+  const first = error instanceof AggregateError && error.errors.length > 0 ? error.errors[0] : error;
+  if (!(first instanceof Error)) return { name: String(first), code: '' };
+  return { name: first.name, code: 'code' in first && typeof first.code === 'string' ? first.code : '' };
+}
