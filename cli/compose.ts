@@ -1,0 +1,138 @@
+import { randomBytes } from 'node:crypto';
+import type { SpaceReserve } from '#actors/image-reserve';
+import { engineSet } from '#db/engine/index';
+import { createImageStore, type ImageStore, imageSet } from '#db/images/index';
+import { openDatabase } from '#db/open';
+import { type Engine, openEngine } from '#engine/engine';
+import type { EngineEvent, RetryPolicies } from '#engine/types';
+import { createBlobStore } from '#infra/blob-store';
+import type { Settings } from '#infra/config';
+import { createExec } from '#infra/exec';
+import { createProbe } from '#infra/fault';
+import { createLog, type Log } from '#infra/log';
+import { createOwnerLocks } from '#infra/owner-locks';
+import { createS3Source } from '#infra/s3';
+import { ensurePrivate, openStateDir } from '#infra/state-dir';
+import { createDrivers, type Drivers, type PoolOptions } from '#infra/volumes/index';
+import { spaceOf } from '#infra/volumes/space';
+import { createMachines, type Machines } from './machines.ts';
+import type { Session } from './session.ts';
+
+/** The one place that builds the parts of flyd and joins them. */
+export interface Workbench {
+  engine: Engine;
+  machines: Machines;
+  images: ImageStore;
+  drivers: Drivers;
+  log: Log;
+  /** Lets every run go, resumable, and gives everything back. */
+  close(): Promise<void>;
+}
+
+/** A pull must leave so much of everything that it uses up. */
+const reserve: SpaceReserve = { fraction: 0.05, bytesMax: 2 * 1024 ** 3 };
+
+/** All parts, ready to move runs. Makes the state directory when there is none. */
+export async function openWorkbench({ settings, surroundings }: Session): Promise<Workbench> {
+  const log = createLog({ verbosity: settings.verbosity, secrets: surroundings.secrets });
+  const state = await openStateDir(settings.stateDir);
+  const undo: (() => void)[] = [() => state.close()];
+  const giveBack = (): void => {
+    for (const step of undo.splice(0).reverse()) step();
+  };
+  try {
+    await ensurePrivate(settings.mountRoot);
+    const { paths } = state;
+    const owners = createOwnerLocks({ folder: paths.owners, log });
+    undo.push(() => owners.close());
+    const db = openDatabase(paths.db, [engineSet, imageSet]);
+    undo.push(() => db.close());
+    const objects = createS3Source();
+    undo.push(() => objects.close());
+    const images = createImageStore(db);
+    const exec = createExec({ log, lockFd: owners.fd, path: surroundings.path });
+    const drivers = await createDrivers({ stateDir: paths.root, exec, pool: poolOptionsOf(settings), log });
+    const machines = createMachines({
+      images,
+      store: createBlobStore(paths.root),
+      storeSpace: () => spaceOf(paths.blobs),
+      objects,
+      drivers: (name) => drivers.byName[name],
+      limits: settings.limits,
+      reserve,
+      mountRoot: settings.mountRoot,
+      holder: () => engine.token,
+      isAlive: (token) => token === engine.token || owners.isHeld(token),
+      now: () => Date.now(),
+      newId: (prefix) => `${prefix}-${randomBytes(8).toString('hex')}`,
+    });
+    const engine: Engine = openEngine({
+      db,
+      machines: Object.values(machines),
+      owners,
+      queues: { blob: settings.parallel },
+      retry: retryOf(settings),
+      ...(settings.stuckAfterMs === null ? {} : { stuckAfterMs: settings.stuckAfterMs }),
+      ...(surroundings.fault === null ? {} : { probe: createProbe(surroundings.fault) }),
+      onFault: (fault) => fail(log, fault),
+    });
+    if (settings.verbosity > 0) engine.subscribe((event) => logEvent(log, event));
+    return {
+      engine,
+      machines,
+      images,
+      drivers,
+      log,
+      async close() {
+        await engine.close();
+        giveBack();
+      },
+    };
+  } catch (error) {
+    giveBack();
+    throw error;
+  }
+}
+
+function logEvent(log: Log, event: EngineEvent): void {
+  if (event.type !== 'run') return;
+  const { id, machine, key, state, status, attempts, error } = event.run;
+  const fields = { run: id, machine, key, state, status };
+  if (error === null) log.info(fields, 'run');
+  else log.warn({ ...fields, attempts, code: error.code, kind: error.kind, error: error.message }, 'run');
+}
+
+/** A fault of the engine itself: it cannot be trusted from here on, and the runs are safe on the disk. */
+function fail(log: Log, fault: unknown): void {
+  log.error({ err: fault }, 'fault of the engine');
+  if ((fault as { kind?: unknown } | null)?.kind === 'recoverable') return;
+  queueMicrotask(() => {
+    throw fault;
+  });
+}
+
+function retryOf({ retry }: Settings): Partial<RetryPolicies> {
+  return {
+    recoverable: {
+      attemptsMax: retry.attempts ?? 6,
+      pauseMs: retry.pauseMs ?? 200,
+      pauseMsMax: retry.pauseMsMax ?? 30_000,
+    },
+    pending: { pauseMs: retry.pendingPauseMs ?? 1_000, pauseMsMax: retry.pendingPauseMsMax ?? 60_000 },
+  };
+}
+
+/** What the devmapper driver is told of the pool. */
+export const poolOptionsOf = (settings: Settings): PoolOptions => ({
+  adopt: settings.pool ?? undefined,
+  dataDevice: settings.poolData ?? undefined,
+  metaDevice: settings.poolMeta ?? undefined,
+  name: settings.poolName ?? undefined,
+  dataBytes: settings.poolSize ?? undefined,
+  metaBytes: settings.poolMetaSize ?? undefined,
+  blockBytes: settings.blockSize ?? undefined,
+  lowWaterBlocks: settings.lowWater ?? undefined,
+  skipBlockZeroing: settings.skipBlockZeroing || undefined,
+  volumeBytes: settings.volumeSize ?? undefined,
+  fs: settings.fs ?? undefined,
+});

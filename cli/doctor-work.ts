@@ -1,0 +1,51 @@
+import { join } from 'node:path';
+import { createExec } from '#infra/exec';
+import { createDrivers } from '#infra/volumes/index';
+import { poolOptionsOf } from './compose.ts';
+import { checkDrivers, checkPool } from './doctor/drivers.ts';
+import type { Finding } from './doctor/finding.ts';
+import { checkClock, checkKernel, checkNode, checkRoot, checkTools, checkUdev } from './doctor/host.ts';
+import { checkFolder, checkRuns, checkSpace } from './doctor/state.ts';
+import { exitCodes } from './exit.ts';
+import { type Output, oneLine } from './output.ts';
+import type { Session } from './session.ts';
+
+/** `flyd doctor`: every check, each with what mends it. Changes nothing. */
+export async function examine({ settings, surroundings, out }: Session): Promise<number> {
+  const { stateDir, mountRoot, driver } = settings;
+  const exec = createExec({ path: surroundings.path });
+  const folder = await checkFolder('state directory', stateDir);
+  // What is in a folder that somebody else could have filled is not looked at.
+  const safe = !isBroken(folder);
+  const { findings: runs, lastSeen } = safe ? await checkRuns(stateDir) : { findings: [], lastSeen: null };
+  const drivers = await createDrivers({ stateDir, exec, pool: poolOptionsOf(settings) });
+  const findings: Finding[] = [
+    checkNode(),
+    checkKernel(),
+    await checkRoot(),
+    folder,
+    await checkFolder('mount root', mountRoot),
+    ...checkTools(),
+    checkUdev(),
+    ...(safe ? await checkSpace(stateDir) : []),
+    ...(safe ? await checkDrivers(drivers, driver) : []),
+    ...(safe ? await checkPool(join(stateDir, 'pool'), exec) : []),
+    checkClock(lastSeen),
+    ...runs,
+  ];
+  out.document({ ok: !findings.some(isBroken), checks: findings });
+  for (const finding of findings) tell(finding, out);
+  return findings.some(isBroken) ? exitCodes.failed : exitCodes.done;
+}
+
+const isBroken = ({ verdict }: Finding): boolean => verdict === 'broken';
+
+const colors: Record<Finding['verdict'], string> = { ok: '32', note: '36', warn: '33', broken: '31' };
+
+function tell({ check, verdict, says, fix }: Finding, out: Output): void {
+  const word = verdict.padEnd(6);
+  out.say(
+    `${out.color ? `\x1b[${colors[verdict]}m${word}\x1b[0m` : word}  ${check.padEnd(16)}  ${oneLine(says)}`,
+  );
+  if (fix !== null) out.say(`${' '.repeat(26)}-> ${oneLine(fix)}`);
+}

@@ -1,0 +1,107 @@
+import { toErrorRecord } from '#core/errors';
+import { engineSet } from '#db/engine/index';
+import { imageSet } from '#db/images/index';
+import { openDatabase } from '#db/open';
+import { type Engine, openEngine } from '#engine/engine';
+import { createOwnerLocks } from '#infra/owner-locks';
+import { checkPrivate, hasStateDir, statePaths } from '#infra/state-dir';
+import { fileSystemOf, spaceOf } from '#infra/volumes/space';
+import { bytesText, timeText } from '../output.ts';
+import { broken, type Finding, note, ok, warn } from './finding.ts';
+
+/** Less free space than this is worth a word. */
+const freeBytesMin = 1024 ** 3;
+const freeInodesMin = 50_000;
+
+export async function checkFolder(check: string, path: string): Promise<Finding> {
+  try {
+    await checkPrivate(path);
+  } catch (error) {
+    const { message, hint } = toErrorRecord(error);
+    return broken(check, message, hint ?? null);
+  }
+  return ok(check, path);
+}
+
+export async function checkSpace(path: string): Promise<Finding[]> {
+  const { name, network } = await fileSystemOf(path);
+  const kind = network
+    ? broken(
+        'file system',
+        `${path} is on ${name}, a network file system`,
+        'give a --state-dir on a local disk',
+      )
+    : name === 'overlayfs'
+      ? warn(
+          'file system',
+          `${path} is on overlayfs, where the overlay driver cannot work`,
+          'give another --state-dir',
+        )
+      : ok('file system', name === '' ? 'a local one' : name);
+  const rows = (await spaceOf(path)).map(({ unit, free, total }) => {
+    const few = unit === 'bytes' ? free < freeBytesMin : free < freeInodesMin;
+    const says =
+      unit === 'bytes' ? `${bytesText(free)} of ${bytesText(total)} free` : `${free} of ${total} inodes free`;
+    return few
+      ? warn(`free ${unit}`, says, 'flyd gc, or give another --state-dir')
+      : ok(`free ${unit}`, says);
+  });
+  return [kind, ...rows];
+}
+
+/** The database, and the runs in it that somebody should look at. Gives the newest instant in it as well. */
+export async function checkRuns(stateDir: string): Promise<{ findings: Finding[]; lastSeen: number | null }> {
+  if (!(await hasStateDir(stateDir)))
+    return { findings: [note('database', 'none yet: the first pull makes it')], lastSeen: null };
+  const paths = statePaths(stateDir);
+  let db: ReturnType<typeof openDatabase>;
+  try {
+    db = openDatabase(paths.db, [engineSet, imageSet], { readonly: true });
+  } catch (error) {
+    const { message, hint } = toErrorRecord(error);
+    return { findings: [broken('database', message, hint ?? null)], lastSeen: null };
+  }
+  const owners = createOwnerLocks({ folder: paths.owners });
+  try {
+    const verdict = db.pragma('integrity_check(1)', { simple: true });
+    const { version } = db.prepare('SELECT sqlite_version() AS version').get() as { version: string };
+    const intact =
+      verdict === 'ok'
+        ? ok('database', `intact, SQLite ${version}`)
+        : broken(
+            'database',
+            `damaged: ${String(verdict)}`,
+            'keep it as it is, with -wal and -shm; restore a backup',
+          );
+    const engine = openEngine({ db, machines: [], owners });
+    const runs = engine.runs({ live: true });
+    const newest = engine.runs().reduce((latest, run) => Math.max(latest, run.updatedAt), 0);
+    return {
+      findings: [intact, ...checkLive(runs, (token) => owners.isHeld(token))],
+      lastSeen: newest === 0 ? null : newest,
+    };
+  } finally {
+    owners.close();
+    db.close();
+  }
+}
+
+function checkLive(runs: ReturnType<Engine['runs']>, isAlive: (token: string) => boolean): Finding[] {
+  const findings = runs.flatMap((run): Finding[] => {
+    const about = `${run.machine} ${run.id}`;
+    const why = run.error === null ? '' : `: ${run.error.message}`;
+    if (run.parents.length > 0) return []; // its parent is the one to act on
+    if (run.status === 'parked')
+      return [warn('runs', `${about} is parked${why}`, `flyd runs retry ${run.id}`)];
+    if (run.owner !== null && isAlive(run.owner)) return [];
+    const since = `since ${timeText(run.updatedAt)}`;
+    return [
+      warn(
+        'runs',
+        `${about} is ${run.status} and nobody carries it on, ${since}${why}`,
+        `flyd resume ${run.id}`,
+      ),
+    ];
+  });
+  return findings.length > 0 ? findings : [ok('runs', `${runs.length} under way, none in trouble`)];
+}

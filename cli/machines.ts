@@ -1,0 +1,189 @@
+import { createHash } from 'node:crypto';
+import { activationChoose } from '#actors/activation-choose';
+import { activationMount } from '#actors/activation-mount';
+import { activationRecord } from '#actors/activation-record';
+import { activationRemove } from '#actors/activation-remove';
+import { activationSnapshot } from '#actors/activation-snapshot';
+import { activationUnmount } from '#actors/activation-unmount';
+import { blobFetch } from '#actors/blob-fetch';
+import { blobFind } from '#actors/blob-find';
+import { blobRecord } from '#actors/blob-record';
+import { familyPin } from '#actors/family-pin';
+import { familyResolve } from '#actors/family-resolve';
+import { imageCheck } from '#actors/image-check';
+import { imageDrop } from '#actors/image-drop';
+import { imageRegister } from '#actors/image-register';
+import { imageRelease } from '#actors/image-release';
+import { imageReserve, type SpaceReserve } from '#actors/image-reserve';
+import { storeSweep } from '#actors/store-sweep';
+import { volumeChoose } from '#actors/volume-choose';
+import { volumeCreate } from '#actors/volume-create';
+import { volumeDiscard } from '#actors/volume-discard';
+import { volumeSeal } from '#actors/volume-seal';
+import { volumeUnpack } from '#actors/volume-unpack';
+import type { DriverName, Source } from '#core/image';
+import type { Limits } from '#core/limits';
+import type { ImageStore } from '#db/images/index';
+import { defineMachine } from '#engine/define';
+import { activationHolders } from '#infra/activation-holders';
+import type { BlobStore } from '#infra/blob-store';
+import { unpackLayer } from '#infra/layer/unpack';
+import { enforceLock, lockOf, readLockFile, writeLockFile } from '#infra/lock-file';
+import { readManifest } from '#infra/manifest';
+import type { ObjectSource } from '#infra/object-source';
+import { volumeFill } from '#infra/volume-fill';
+import type { Space, VolumeDriver } from '#infra/volumes/driver';
+import { activateMachine } from '#machines/activate';
+import { type BlobInput, blobMachine } from '#machines/blob';
+import { deactivateMachine } from '#machines/deactivate';
+import { type ImageInput, imageMachine } from '#machines/image';
+import { pullMachine } from '#machines/pull';
+import { removeMachine } from '#machines/remove';
+import { sweepMachine } from '#machines/sweep';
+import { volumeMachine } from '#machines/volume';
+
+/** Everything that actors work with. */
+export interface Parts {
+  images: ImageStore;
+  store: BlobStore;
+  storeSpace: () => Promise<Space[]>;
+  objects: ObjectSource;
+  drivers: (name: DriverName) => VolumeDriver;
+  limits: Limits;
+  reserve: SpaceReserve;
+  mountRoot: string;
+  /** The token of this process; known once the engine is open. */
+  holder: () => string;
+  isAlive: (holder: string) => boolean;
+  now: () => number;
+  newId: (prefix: string) => string;
+}
+
+export type Machines = ReturnType<typeof createMachines>;
+
+/** Joins each statechart with its actors. Names and versions are stored with every run. */
+export function createMachines(parts: Parts) {
+  const { images: db, store, objects, drivers, limits, mountRoot, isAlive, now, newId } = parts;
+  const { blobs, volumes, images, activations } = db;
+
+  const blob = defineMachine({
+    name: 'blob',
+    version: 1,
+    machine: blobMachine,
+    key: blobKey,
+    queue: 'blob',
+    actors: {
+      'blob.find': blobFind({ blobs, store, now }),
+      'blob.fetch': blobFetch({ blobs, store, objects, limits, isAlive, now }),
+      'blob.record': blobRecord({ blobs, store, now }),
+    },
+  });
+  const volume = defineMachine({
+    name: 'volume',
+    version: 1,
+    machine: volumeMachine,
+    key: ({ driver, chains }) => `${driver} ${chains.at(-1) ?? ''}`,
+    actors: {
+      'volume.choose': volumeChoose({ volumes, drivers, now, newId }),
+      'volume.create': volumeCreate({ volumes, drivers }),
+      'volume.unpack': volumeUnpack({
+        volumes,
+        store,
+        drivers,
+        fill: volumeFill,
+        unpack: unpackLayer,
+        limits,
+      }),
+      'volume.seal': volumeSeal({ volumes, drivers, now }),
+      'volume.discard': volumeDiscard({ volumes, drivers }),
+    },
+  });
+  const image = defineMachine({
+    name: 'image',
+    version: 1,
+    machine: imageMachine,
+    key: imageKey,
+    actors: {
+      'image.reserve': imageReserve({ ...parts, images, blobs, volumes }),
+      blob,
+      volume,
+      'image.register': imageRegister({ images, now }),
+      'image.release': imageRelease({ images }),
+    },
+  });
+  const activate = defineMachine({
+    name: 'activate',
+    version: 1,
+    machine: activateMachine,
+    actors: {
+      'activation.choose': activationChoose({ images, volumes, activations, drivers, mountRoot, now, newId }),
+      'activation.snapshot': activationSnapshot({ activations, drivers }),
+      'activation.mount': activationMount({ activations, drivers }),
+      'activation.record': activationRecord({ activations }),
+      'activation.remove': activationRemove({ activations, drivers }),
+    },
+  });
+  const pull = defineMachine({
+    name: 'pull',
+    version: 1,
+    machine: pullMachine,
+    actors: {
+      'family.resolve': familyResolve({ objects, readManifest, readLock: readLockFile, enforceLock, limits }),
+      'family.pin': familyPin({ readLock: readLockFile, writeLock: writeLockFile, lockOf, enforceLock }),
+      image,
+      activate,
+    },
+  });
+  const deactivate = defineMachine({
+    name: 'deactivate',
+    version: 1,
+    machine: deactivateMachine,
+    key: ({ id }) => id,
+    actors: {
+      'activation.unmount': activationUnmount({ activations, drivers }),
+      'activation.remove': activationRemove({ activations, drivers }),
+    },
+  });
+  const sweep = defineMachine({
+    name: 'sweep',
+    version: 1,
+    machine: sweepMachine,
+    key: () => 'store',
+    actors: {
+      // The holder of its lease is this process, whose token the engine chooses after this.
+      'store.sweep': (context) =>
+        storeSweep({ ...db, store, drivers, mountRoot, isAlive, now, holder: parts.holder() })(context),
+    },
+  });
+  const remove = defineMachine({
+    name: 'remove',
+    version: 1,
+    machine: removeMachine,
+    key: ({ image: id }) => id,
+    actors: {
+      'image.check': imageCheck({ images, activations, holdersOf: activationHolders }),
+      deactivate,
+      'image.drop': imageDrop({ images }),
+      sweep,
+    },
+  });
+  return { pull, image, blob, volume, activate, deactivate, remove, sweep };
+}
+
+const placeOf = ({ endpoint, region, bucket }: Source): string => `${endpoint ?? `aws:${region}`}/${bucket}`;
+
+/**
+ * Where the object is, and what it must be: a pull that knows the digest beforehand must not join one
+ * that takes whatever comes, and the result names the object that was asked for.
+ */
+const blobKey = ({ source, layer: { key, etag, size, digest } }: BlobInput): string =>
+  `${placeOf(source)}/${key} ${etag} ${size}${digest === null ? '' : ` ${digest}`}`;
+
+/** The driver, and every layer as it was resolved. */
+function imageKey({ driver, source, family, layers }: ImageInput): string {
+  const resolved = layers.map(({ key, etag, size, digest }) => [key, etag, size, digest]);
+  const hash = createHash('sha256').update(
+    JSON.stringify([placeOf(source), source.prefix, family, resolved]),
+  );
+  return `${driver} ${family} ${hash.digest('hex')}`;
+}

@@ -1,0 +1,98 @@
+import { type ErrorRecord, toErrorRecord } from '#core/errors';
+import type { RunView } from '#engine/types';
+import { openWorkbench, type Workbench } from './compose.ts';
+import { exitCodes, exitOfSignal, exitOfStatus } from './exit.ts';
+import { findRun } from './find-run.ts';
+import { follow } from './follow.ts';
+import { errorLines } from './output.ts';
+import { pullDocument } from './pull-document.ts';
+import { reportPull } from './pull-report.ts';
+import { outcomeDocument } from './run-document.ts';
+import type { Session } from './session.ts';
+import { type Stop, watchSignals } from './signals.ts';
+
+export interface ResumeWishes {
+  noWait: boolean;
+}
+
+/** Carries on one run, or all that nobody carries on. Gives the exit code. */
+export async function resume(
+  session: Session,
+  wanted: string | undefined,
+  wishes: ResumeWishes,
+): Promise<number> {
+  const bench = await openWorkbench(session);
+  try {
+    if (wanted === undefined) return await resumeAll(session, bench, wishes);
+    const run = findRun(bench.engine, wanted);
+    if (run.endedAt === null) await bench.engine.resume({ id: run.id });
+    if (run.machine === 'pull') return await reportPull(session, bench, run.id, { ...wishes, results: null });
+    return await seeThrough(session, bench, run.id, wishes);
+  } finally {
+    await bench.close();
+  }
+}
+
+async function resumeAll(session: Session, bench: Workbench, { noWait }: ResumeWishes): Promise<number> {
+  const { out, stateFlag } = session;
+  const { engine } = bench;
+  const stop = watchSignals((signal) => out.note(`${signal}: stopping; again to stop at once`));
+  try {
+    const ids = await engine.resume();
+    if (ids.length === 0) out.say('nothing to resume: no run is without an owner');
+    const views = await Promise.all(
+      ids.map((id) => follow(engine, id, { out, stop, noWait, progress: ids.length === 1 && !out.json })),
+    );
+    const trouble = await stopped(bench, stop);
+    out.document(views.map((view) => documentOf(bench, view, trouble)));
+    for (const view of views) out.say(outcomeLine(engine.run(view.id)));
+    if (trouble !== undefined) out.note(`what is not done stays resumable: flyd resume${stateFlag}`);
+    const signal = stop.received();
+    return signal === null ? worstExit(views) : exitOfSignal(signal);
+  } finally {
+    stop.dispose();
+  }
+}
+
+/** Follows any run and says what came of it. Gives the exit code. */
+export async function seeThrough(
+  { out, stateFlag }: Session,
+  bench: Workbench,
+  id: string,
+  { noWait }: ResumeWishes,
+  tell: (view: RunView) => void = (view) => out.say(outcomeLine(view)),
+): Promise<number> {
+  const stop = watchSignals((signal) => out.note(`${signal}: stopping; again to stop at once`));
+  try {
+    await follow(bench.engine, id, { out, stop, noWait, progress: false });
+    const trouble = await stopped(bench, stop);
+    const view = bench.engine.run(id);
+    out.document(documentOf(bench, view, trouble));
+    if (view.status === 'done') tell(view);
+    else if (view.error !== null && !out.json) for (const line of errorLines(view.error)) out.note(line);
+    if (view.endedAt === null) out.note(`run ${id} stays resumable: flyd resume ${id}${stateFlag}`);
+    const signal = stop.received();
+    return signal === null || view.endedAt !== null ? exitOfStatus(view.status) : exitOfSignal(signal);
+  } finally {
+    stop.dispose();
+  }
+}
+
+/** When this process was asked to stop: lets the runs go, and says why. */
+async function stopped({ engine }: Workbench, stop: Stop): Promise<ErrorRecord | undefined> {
+  if (stop.received() === null) return undefined;
+  await engine.close();
+  return toErrorRecord(stop.signal.reason);
+}
+
+const documentOf = ({ engine }: Workbench, view: RunView, trouble: ErrorRecord | undefined) =>
+  view.machine === 'pull' ? pullDocument(engine, view, trouble) : outcomeDocument(view);
+
+const outcomeLine = (view: RunView): string => `${view.id}  ${view.machine}  ${view.status}`;
+
+/** Of several runs the one that went worst: failed, then cancelled, then pending. */
+function worstExit(views: readonly RunView[]): number {
+  const codes = views.map(({ status }) => exitOfStatus(status));
+  const order = [exitCodes.failed, exitCodes.cancelled, exitCodes.pending];
+  return order.find((code) => codes.includes(code)) ?? exitCodes.done;
+}

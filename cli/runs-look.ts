@@ -1,0 +1,100 @@
+import type { RunStatus } from '#core/status';
+import type { Engine } from '#engine/engine';
+import type { HistoryRow, RunView } from '#engine/types';
+import { exitCodes } from './exit.ts';
+import { findRun } from './find-run.ts';
+import { errorLines, table, timeText } from './output.ts';
+import { openReading } from './reading.ts';
+import { eventDocument, runDetails, runDocument } from './run-document.ts';
+import type { Session } from './session.ts';
+
+export interface RunsWanted {
+  live?: true;
+  status?: RunStatus;
+  machine?: string;
+}
+
+/** `flyd runs list`. */
+export async function listRuns(session: Session, wanted: RunsWanted): Promise<number> {
+  const { out } = session;
+  return openReading(session, ({ engine }) => {
+    const runs = engine.runs({
+      ...(wanted.live === true ? { live: true } : {}),
+      ...(wanted.status === undefined ? {} : { status: [wanted.status] }),
+      ...(wanted.machine === undefined ? {} : { machine: wanted.machine }),
+    });
+    out.document(runs.map(runDocument));
+    if (runs.length === 0) out.say('no runs');
+    else for (const line of table(header, runs.map(rowOf))) out.say(line);
+    return exitCodes.done;
+  });
+}
+
+const header = ['RUN', 'MACHINE', 'STATUS', 'STATE', 'UPDATED', 'ABOUT'];
+
+const rowOf = (run: RunView): string[] => [
+  run.id,
+  run.machine,
+  run.status,
+  run.state,
+  timeText(run.updatedAt),
+  run.error?.message ?? aboutOf(run),
+];
+
+/** The one word of its input that tells it from the others of its machine. */
+function aboutOf({ input }: RunView): string {
+  const given = (typeof input === 'object' && input !== null ? input : {}) as Record<string, unknown>;
+  const layer = given.layer as { key?: unknown } | undefined;
+  for (const word of [given.family, layer?.key, given.image, given.id])
+    if (typeof word === 'string') return word;
+  return '';
+}
+
+/** `flyd runs show`. */
+export async function showRun(session: Session, id: string): Promise<number> {
+  const { out } = session;
+  return openReading(session, ({ engine }) => {
+    const run = findRun(engine, id);
+    const children = engine.children(run.id);
+    out.document(runDetails(run, children));
+    out.say(`${run.id}  ${run.machine} v${run.version}  ${run.status} in ${run.state}`);
+    out.say(`  created  ${timeText(run.createdAt)}`);
+    out.say(`  updated  ${timeText(run.updatedAt)}`);
+    if (run.owner !== null) out.say(`  owner    ${run.owner}`);
+    if (run.nextAt !== null) out.say(`  due      ${timeText(run.nextAt)}`);
+    out.say(`  input    ${JSON.stringify(run.input)}`);
+    if (run.output !== null) out.say(`  output   ${JSON.stringify(run.output)}`);
+    for (const line of run.error === null ? [] : errorLines(run.error)) out.say(`  ${line}`);
+    sayTree(engine, run, '  ', (line) => out.say(line));
+    return exitCodes.done;
+  });
+}
+
+function sayTree(engine: Engine, run: RunView, indent: string, say: (line: string) => void): void {
+  for (const { childId, run: child } of engine.children(run.id)) {
+    say(`${indent}${childId.padEnd(10)}  ${child.id}  ${child.status} in ${child.state}`);
+    sayTree(engine, child, `${indent}  `, say);
+  }
+}
+
+/** `flyd runs events`. */
+export async function showEvents(session: Session, id: string): Promise<number> {
+  const { out } = session;
+  return openReading(session, ({ engine }) => {
+    const rows = engine.history(findRun(engine, id).id);
+    out.document(rows.map(eventDocument));
+    for (const line of table(['SEQ', 'AT', 'EVENT', 'FROM', 'TO', 'MS', 'STARTED'], rows.map(eventRow)))
+      out.say(line);
+    return exitCodes.done;
+  });
+}
+
+const eventRow = ({ seq, at, event, from, to, effects, ms, error }: HistoryRow): string[] => [
+  String(seq),
+  timeText(at),
+  event,
+  from ?? '',
+  to,
+  ms === null ? '' : ms.toFixed(ms < 10 ? 1 : 0),
+  error === null ? effects.join(' ') : `${error.code}: ${error.message}`,
+];

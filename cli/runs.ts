@@ -1,0 +1,84 @@
+import { Command, Option } from 'commander';
+import { runStatuses } from '#core/status';
+import { type CommonFlags, withCommon, withWork } from './options.ts';
+import type { Act, Session } from './session.ts';
+
+interface ListFlags extends CommonFlags {
+  live?: true;
+  status?: (typeof runStatuses)[number];
+  machine?: string;
+}
+
+const help = `
+Every piece of work is a run: \`pull\` and, below it, image, blob, volume and activate.
+
+Examples:
+  flyd runs                     all of them, oldest first
+  flyd runs --live              what has not ended
+  flyd runs show 01JD...        one, with what went in and came out
+  flyd runs events 01JD...      its history, step by step
+  flyd runs cancel 01JD...      stop it, whoever carries it on; what was made is taken back
+  flyd runs retry 01JD...       let a parked run try again`;
+
+export function runsCommand(act: Act): Command {
+  const runs = new Command('runs').description('what was done, and what is under way');
+  runs.addHelpText('after', help);
+
+  const list = new Command('list')
+    .description('all runs, oldest first (the same as `flyd runs`)')
+    .option('--live', 'only those that have not ended')
+    .addOption(new Option('--status <status>', 'only these').choices(runStatuses))
+    .option('--machine <name>', 'only these: pull, image, blob, volume, activate, ...');
+  runs.addCommand(
+    withCommon(list).action(
+      act(async (session: Session, flags: ListFlags) => {
+        const { listRuns } = await import('./runs-look.ts');
+        return listRuns(session, flags);
+      }),
+    ),
+    { isDefault: true },
+  );
+
+  const show = new Command('show').description('one run: input, output, children').argument('<run>', idHelp);
+  runs.addCommand(
+    withCommon(show).action(
+      act(async (session: Session, run: string) => (await import('./runs-look.ts')).showRun(session, run)),
+    ),
+  );
+
+  const events = new Command('events').description('its history, step by step').argument('<run>', idHelp);
+  runs.addCommand(
+    withCommon(events).action(
+      act(async (session: Session, run: string) => (await import('./runs-look.ts')).showEvents(session, run)),
+    ),
+  );
+
+  const cancel = new Command('cancel')
+    .description('stop a run for good, whoever carries it on, and take back what it made')
+    .argument('<run>', idHelp)
+    .option('--reason <text>', 'kept in the history');
+  runs.addCommand(
+    withCommon(withWork(cancel)).action(
+      act(async (session: Session, run: string, flags: CommonFlags & { reason?: string }) => {
+        const { cancelRun } = await import('./runs-move.ts');
+        return cancelRun(session, run, flags.reason ?? 'asked for on the command line');
+      }),
+    ),
+  );
+
+  const retry = new Command('retry')
+    .description('let a parked or pending run try again, and see it through')
+    .argument('<run>', idHelp)
+    .option('--no-wait', 'do not wait for layers that are not in the bucket yet: exit 3');
+  runs.addCommand(
+    withCommon(withWork(retry)).action(
+      act(async (session: Session, run: string, flags: CommonFlags & { wait: boolean }) => {
+        const { retryRun } = await import('./runs-move.ts');
+        return retryRun(session, run, { noWait: !flags.wait });
+      }),
+    ),
+  );
+  return runs;
+}
+
+const idHelp = 'its id, or the start of it';

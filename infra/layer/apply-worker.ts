@@ -1,0 +1,33 @@
+import { parentPort, workerData } from 'node:worker_threads';
+import { type ErrorRecord, toErrorRecord } from '#core/errors';
+import { type ApplyLimits, type ApplyTarget, applyLayer } from './apply.ts';
+import type { LayerWarning } from './report.ts';
+import { RingBroken, RingReader, RingStopped, type SharedRing } from './ring.ts';
+import { BlockReader } from './source.ts';
+
+/** The thread that reads raw tar from the ring and writes the tree; it never enters its event loop meanwhile. */
+export interface ApplyJob {
+  target: ApplyTarget;
+  limits: ApplyLimits;
+  ring: SharedRing;
+}
+
+export type ApplyAnswer =
+  | { ok: true; entries: number; bytes: number; warnings: LayerWarning[] }
+  /** With `error: null` it was stopped, or the other thread has the reason. */
+  | { ok: false; error: ErrorRecord | null };
+
+function run({ target, limits, ring }: ApplyJob): ApplyAnswer {
+  const source = new RingReader(ring);
+  try {
+    const { entries, bytes, report } = applyLayer(new BlockReader(source), target, limits, (count) =>
+      source.atEntry(count),
+    );
+    return { ok: true, entries, bytes, warnings: report.warnings };
+  } catch (error) {
+    const elsewhere = error instanceof RingStopped || error instanceof RingBroken;
+    return { ok: false, error: elsewhere ? null : toErrorRecord(error) };
+  }
+}
+
+parentPort?.postMessage(run(workerData as ApplyJob));

@@ -1,0 +1,191 @@
+import { FlydError } from '#core/errors';
+import type { Limits } from '#core/limits';
+import { isErrno, printable, SysError } from '../sys/error.ts';
+import { AttributeSetter } from './attributes.ts';
+import type { DirNode } from './dir-node.ts';
+import { exceeded, hostile } from './errors.ts';
+import { finishDirectories } from './finish.ts';
+import { innerPath } from './path.ts';
+import { type Placing, placeDir, placeFile, placeHardlink, placeSpecial, placeSymlink } from './place.ts';
+import { Report } from './report.ts';
+import { resolveDir } from './resolve.ts';
+import type { BlockReader } from './source.ts';
+import { type Entry, TarReader } from './tar.ts';
+import { Tree } from './tree.ts';
+import { opaque, whiteout } from './whiteout.ts';
+
+export type ApplyLimits = Pick<
+  Limits,
+  | 'layerEntriesMax'
+  | 'layerLogicalBytesMax'
+  | 'layerPhysicalBytesMax'
+  | 'paxBytesMax'
+  | 'pathBytesMax'
+  | 'pathDepthMax'
+  | 'xattrBytesMax'
+  | 'sparseFragmentsMax'
+  | 'trailingBytesMax'
+>;
+
+export interface ApplyTarget {
+  /** The folder that becomes the image's root. In overlay's form it must be empty. */
+  rootfs: string;
+  form: 'flat' | 'overlay';
+  lowers: readonly string[];
+  privileged: boolean;
+}
+
+export interface Applied {
+  entries: number;
+  /** Bytes of data written to files. */
+  bytes: number;
+  report: Report;
+}
+
+const whPrefix = '.wh.';
+const opaqueName = '.wh..wh..opq';
+const aufsPrefix = '.wh..wh.';
+
+/**
+ * Applies a layer's raw tar to a tree: a changeset over what is there, not a mere extraction (OCI
+ * image-spec, layer.md). `onEntry` is called before each entry and may throw to stop between two.
+ * Errors of the layer are unrecoverable and name the entry; those of the system name it as well.
+ */
+export function applyLayer(
+  blocks: BlockReader,
+  target: ApplyTarget,
+  limits: ApplyLimits,
+  onEntry: (entries: number) => void = () => {},
+): Applied {
+  const report = new Report();
+  const reader = new TarReader(blocks, limits, report);
+  const tree = new Tree({ ...target, entriesMax: limits.layerEntriesMax });
+  try {
+    const attributes = new AttributeSetter(target.privileged, report);
+    const applier = new Applier({ tree, attributes, report, limits }, reader, limits);
+    for (let entry = reader.next(); entry !== null; entry = reader.next()) {
+      onEntry(applier.entries);
+      naming(entry, () => applier.apply(entry));
+    }
+    drain(blocks, limits.trailingBytesMax, report);
+    finishDirectories(tree, attributes);
+    return { entries: applier.entries, bytes: applier.physical, report };
+  } finally {
+    tree.close();
+  }
+}
+
+class Applier {
+  entries = 0;
+  physical = 0;
+  #logical = 0;
+  readonly #placing: Placing;
+  readonly #reader: TarReader;
+  readonly #limits: ApplyLimits;
+
+  constructor(placing: Placing, reader: TarReader, limits: ApplyLimits) {
+    this.#placing = placing;
+    this.#reader = reader;
+    this.#limits = limits;
+  }
+
+  apply(entry: Entry): void {
+    const { tree, report } = this.#placing;
+    const { parts, clamped } = innerPath(entry.path, this.#limits);
+    if (clamped) report.warn('path_outside', entry.path);
+    if (parts[0]?.startsWith(aufsPrefix) && parts[0] !== opaqueName) {
+      report.warn('aufs_metadata', entry.path); // case 25
+      return;
+    }
+    const leaf = parts.pop();
+    if (leaf?.startsWith(whPrefix)) {
+      this.#marker(parts, leaf, entry);
+      return;
+    }
+    const misplaced = parts.find((part) => part.startsWith(whPrefix));
+    if (misplaced !== undefined) throw hostile('a directory with the name of a whiteout', entry.path); // case 26
+    this.#count(entry);
+    if (leaf === undefined) {
+      this.#root(entry);
+      return;
+    }
+    const node = resolveDir(tree, parts, true, entry.path);
+    if (node === null) throw new TypeError('resolving with create gives a directory');
+    tree.materialise(node);
+    this.#place(node, leaf, entry);
+  }
+
+  #place(node: DirNode, leaf: string, entry: Entry): void {
+    const placing = this.#placing;
+    if (entry.type === 'file') placeFile(placing, node, leaf, entry, this.#reader);
+    else if (entry.type === 'dir') placeDir(placing, node, leaf, entry);
+    else if (entry.type === 'symlink') placeSymlink(placing, node, leaf, entry);
+    else if (entry.type === 'hardlink') placeHardlink(placing, node, leaf, entry);
+    else placeSpecial(placing, node, leaf, entry);
+  }
+
+  /** Cases 8 and 9: the root has attributes like any directory, and can be nothing else (CVE-2021-29136). */
+  #root(entry: Entry): void {
+    if (entry.type !== 'dir')
+      throw hostile('the root of the image as something else than a directory', entry.path);
+    this.#placing.tree.root.own = entry;
+  }
+
+  /** A name that begins with `.wh.` is an instruction, whatever its type; it never becomes visible. */
+  #marker(parts: string[], leaf: string, entry: Entry): void {
+    const { tree } = this.#placing;
+    const hidden = leaf.slice(whPrefix.length);
+    if (hidden === '' || hidden === '.' || hidden === '..')
+      throw hostile('a whiteout of no name, or of the directory itself', entry.path); // case 24
+    if (parts.some((part) => part.startsWith(whPrefix)))
+      throw hostile('a directory with the name of a whiteout', entry.path);
+    const node = resolveDir(tree, parts, false, entry.path);
+    if (node === null) return; // nothing there to hide (case 22)
+    if (leaf === opaqueName) opaque(tree, node);
+    else whiteout(tree, node, hidden);
+  }
+
+  /** Limits are checked before anything is written. */
+  #count(entry: Entry): void {
+    const { layerEntriesMax, layerLogicalBytesMax, layerPhysicalBytesMax } = this.#limits;
+    this.entries++;
+    this.#logical += entry.size;
+    this.physical += entry.stored;
+    if (this.entries > layerEntriesMax) throw exceeded('layerEntriesMax', layerEntriesMax, entry.path);
+    if (this.#logical > layerLogicalBytesMax)
+      throw exceeded('layerLogicalBytesMax', layerLogicalBytesMax, entry.path);
+    if (this.physical > layerPhysicalBytesMax)
+      throw exceeded('layerPhysicalBytesMax', layerPhysicalBytesMax, entry.path);
+  }
+}
+
+/** Errors of the system get the entry's name; a full disk is said as such. */
+function naming(entry: Entry, act: () => void): void {
+  try {
+    act();
+  } catch (error) {
+    const subject = printable(entry.path);
+    if (error instanceof FlydError && !(error instanceof SysError)) throw error;
+    const details = { op: 'volume.unpack', subject, cause: error };
+    if (isErrno(error, 'ENOSPC', 'EDQUOT'))
+      throw new FlydError('recoverable', 'no_space', `${subject}: the volume is full`, details);
+    if (isErrno(error, 'ENAMETOOLONG', 'EMLINK', 'EFBIG', 'EOVERFLOW'))
+      throw new FlydError('unrecoverable', 'layer_unsupported', `${subject}: ${text(error)}`, details);
+    const kind = error instanceof SysError ? error.kind : 'recoverable';
+    throw new FlydError(kind, 'system_call', `${subject}: ${text(error)}`, details);
+  }
+}
+
+const text = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+const zeros = Buffer.alloc(64 * 1024);
+
+/** Reads to the end: all of it counts in the diffID (case 59). What is not zero is no use to anyone (case 61). */
+function drain(blocks: BlockReader, trailingBytesMax: number, report: Report): void {
+  let trailing = 0;
+  for (let bytes = blocks.take(zeros.length); bytes.length > 0; bytes = blocks.take(zeros.length)) {
+    if (bytes.equals(zeros.subarray(0, bytes.length))) continue;
+    if (trailing === 0) report.warn('trailing_data', Buffer.from('/'));
+    trailing += bytes.length;
+    if (trailing > trailingBytesMax) throw exceeded('trailingBytesMax', trailingBytesMax);
+  }
+}

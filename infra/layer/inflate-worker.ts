@@ -1,0 +1,76 @@
+import { createHash } from 'node:crypto';
+import fs from 'node:fs';
+import { parentPort, workerData } from 'node:worker_threads';
+import { toErrorRecord, unrecoverable } from '#core/errors';
+import { createInflater, type Inflated, type InflateLimits } from './inflate.ts';
+import { RingStopped, RingWriter, type SharedRing } from './ring.ts';
+
+/** The thread that reads a blob, inflates it into the ring and hashes the raw bytes. */
+export interface InflateJob {
+  blobPath: string;
+  rawSize: number | null;
+  /** `sha256:<hex>`, to be compared; null to hash nothing. */
+  diffId: string | null;
+  limits: InflateLimits;
+  ring: SharedRing;
+}
+
+export type InflateAnswer =
+  | { ok: true; inflated: Inflated }
+  | { ok: false; error: ReturnType<typeof toErrorRecord> }
+  | { ok: false; error: null };
+
+const readBytes = 1024 * 1024;
+
+async function run(job: InflateJob, writer: RingWriter): Promise<Inflated> {
+  const hash = job.diffId === null ? null : createHash('sha256');
+  let seen = 0;
+  const inflater = createInflater(job.limits, (raw) => {
+    seen += raw.length;
+    if (job.rawSize !== null && seen > job.rawSize) throw wrongSize(job, seen);
+    hash?.update(raw);
+    writer.write(raw);
+  });
+  const fd = fs.openSync(job.blobPath, 'r');
+  try {
+    const buffer = Buffer.allocUnsafe(readBytes);
+    for (;;) {
+      const length = fs.readSync(fd, buffer, 0, readBytes, null);
+      if (length === 0) break;
+      await inflater.write(buffer.subarray(0, length));
+    }
+    const inflated = await inflater.end();
+    if (job.rawSize !== null && inflated.rawBytes !== job.rawSize) throw wrongSize(job, inflated.rawBytes);
+    if (hash !== null) compare(job, `sha256:${hash.digest('hex')}`);
+    return inflated;
+  } finally {
+    inflater.destroy();
+    fs.closeSync(fd);
+  }
+}
+
+const wrongSize = (job: InflateJob, found: number) =>
+  unrecoverable('size_mismatch', 'the layer inflates to another size than it had when it was fetched', {
+    op: 'volume.unpack',
+    subject: job.blobPath,
+    facts: { expected: job.rawSize, found },
+  });
+
+function compare(job: InflateJob, found: string): void {
+  if (found === job.diffId) return;
+  throw unrecoverable('digest_mismatch', 'the uncompressed layer does not have its diffID', {
+    op: 'volume.unpack',
+    subject: job.blobPath,
+    facts: { expected: job.diffId, found },
+  });
+}
+
+const job = workerData as InflateJob;
+const writer = new RingWriter(job.ring);
+const answer: InflateAnswer = await run(job, writer).then(
+  (inflated) => ({ ok: true, inflated }),
+  (error: unknown) => ({ ok: false, error: error instanceof RingStopped ? null : toErrorRecord(error) }),
+);
+if (answer.ok) writer.end();
+else writer.fail();
+parentPort?.postMessage(answer);

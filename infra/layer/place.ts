@@ -1,0 +1,171 @@
+import { isErrno } from '../sys/error.ts';
+import {
+  check,
+  close,
+  linkat,
+  mknodat,
+  S_IFBLK,
+  S_IFCHR,
+  S_IFDIR,
+  S_IFIFO,
+  S_IFMT,
+  symlinkat,
+  tryOpenat,
+} from '../sys.ts';
+import type { AttributeSetter } from './attributes.ts';
+import { copyUp } from './copy-up.ts';
+import { type DirNode, markWritten } from './dir-node.ts';
+import { corrupt, hostile, unsupported } from './errors.ts';
+import { writeBody } from './file-data.ts';
+import { newFileFlags } from './open-below.ts';
+import { bytesOf, innerPath, type PathLimits } from './path.ts';
+import type { Report } from './report.ts';
+import { resolveDir } from './resolve.ts';
+import type { Entry, TarReader } from './tar.ts';
+import type { Tree } from './tree.ts';
+import { makeWhiteout } from './whiteout.ts';
+
+const EEXIST = -17;
+
+/** What making entries needs, besides the entry and its place. */
+export interface Placing {
+  tree: Tree;
+  attributes: AttributeSetter;
+  report: Report;
+  limits: PathLimits;
+}
+
+/** A regular file: always a new inode, never one that is there (case 5). */
+export function placeFile(
+  placing: Placing,
+  node: DirNode,
+  name: string,
+  entry: Entry,
+  reader: TarReader,
+): void {
+  const { tree, attributes } = placing;
+  const leaf = bytesOf(name);
+  let fd = tryOpenat(tree.fd(node), leaf, newFileFlags, 0o600);
+  if (fd === EEXIST) {
+    clear(placing, node, name, entry);
+    fd = tryOpenat(tree.fd(node), leaf, newFileFlags, 0o600);
+  }
+  check(fd, 'openat', leaf);
+  try {
+    writeBody(fd, entry, reader);
+    attributes.file(fd, entry, node.gid, node.defaultAcl, entry.path);
+  } finally {
+    close(fd);
+  }
+  made(placing, node, name, entry);
+}
+
+/** A directory: kept with its contents when there is one, else made; its attributes are set at the end (case 29). */
+export function placeDir(placing: Placing, node: DirNode, name: string, entry: Entry): void {
+  const { tree, report } = placing;
+  const child = node.children?.get(name) ?? enterOrMake(placing, node, name, entry);
+  tree.materialise(child);
+  if (child.own !== null) report.warn('duplicate_entry', entry.path);
+  child.own = entry;
+  child.dirty = true;
+  made(placing, node, name, entry);
+}
+
+function enterOrMake(placing: Placing, node: DirNode, name: string, entry: Entry): DirNode {
+  const { tree } = placing;
+  const found = tree.lookup(node, name);
+  if ((found.at === 'here' || found.at === 'below') && (found.stat.mode & S_IFMT) === S_IFDIR)
+    return tree.adopt(node, name, found);
+  if (found.at === 'here' || found.at === 'gone') clear(placing, node, name, entry);
+  return tree.makeDir(node, name);
+}
+
+export function placeSymlink(placing: Placing, node: DirNode, name: string, entry: Entry): void {
+  const { tree, attributes } = placing;
+  if (entry.link.length === 0) throw corrupt('a symlink to nothing', entry.path);
+  if (entry.link.length > 4095) throw unsupported('the target of the symlink is too long', entry.path);
+  const leaf = bytesOf(name);
+  replacing(placing, node, name, entry, () => symlinkat(entry.link, tree.fd(node), leaf));
+  attributes.node(tree.fd(node), leaf, true, entry, node.defaultAcl, entry.path);
+}
+
+/** A device or FIFO. Without root, devices are left out and counted (case 37). */
+export function placeSpecial(placing: Placing, node: DirNode, name: string, entry: Entry): void {
+  const { tree, attributes, report } = placing;
+  const type = entry.type === 'char' ? S_IFCHR : entry.type === 'block' ? S_IFBLK : S_IFIFO;
+  if (entry.type === 'char' && entry.major === 0 && entry.minor === 0)
+    throw hostile('a character device 0/0, which is a whiteout to overlayfs', entry.path);
+  const leaf = bytesOf(name);
+  if (entry.type !== 'fifo' && !tree.privileged) {
+    hide(placing, node, name, entry);
+    report.warn('device_unprivileged', entry.path);
+    return;
+  }
+  replacing(placing, node, name, entry, () =>
+    mknodat(tree.fd(node), leaf, type | 0o600, entry.major, entry.minor),
+  );
+  attributes.node(tree.fd(node), leaf, false, entry, node.defaultAcl, entry.path);
+}
+
+/**
+ * A hard link. The directory of the target is resolved like any other, its leaf is linked as it is,
+ * symlinks too (cases 12 and 13). The header's own attributes say nothing about the file (case 16).
+ */
+export function placeHardlink(placing: Placing, node: DirNode, name: string, entry: Entry): void {
+  const { tree, report, attributes, limits } = placing;
+  const target = innerPath(entry.link, limits);
+  if (target.clamped) report.warn('path_outside', entry.path);
+  const leaf = target.parts.pop();
+  if (leaf === undefined) throw hostile('a hard link to the root', entry.path);
+  const from = resolveDir(tree, target.parts, false, entry.path);
+  const found = from === null ? null : tree.lookup(from, leaf);
+  if (from === null || found === null || found.at === 'none' || found.at === 'gone')
+    throw corrupt('a hard link to something that is not there', entry.path);
+  if ((found.stat.mode & S_IFMT) === S_IFDIR) throw hostile('a hard link to a directory', entry.path);
+  if (found.at === 'below') copyUp(tree, from, leaf, found, attributes, report, entry.path);
+  if (from === node && leaf === name) {
+    made(placing, node, name, entry);
+    return;
+  }
+  replacing(placing, node, name, entry, () => {
+    const fromFd = tree.fd(from);
+    linkat(fromFd, bytesOf(leaf), tree.fd(node), bytesOf(name));
+  });
+}
+
+/** Makes something at a name with a call that refuses what is there; that is removed first, then (case 7). */
+function replacing(placing: Placing, node: DirNode, name: string, entry: Entry, make: () => void): void {
+  try {
+    make();
+  } catch (error) {
+    if (isErrno(error, 'ENOENT') && entry.type === 'hardlink')
+      throw corrupt('a hard link to something that is not there', entry.path);
+    if (!isErrno(error, 'EEXIST')) throw error;
+    clear(placing, node, name, entry);
+    try {
+      make();
+    } catch (again) {
+      if (isErrno(again, 'ENOENT')) throw corrupt('a hard link that replaces its own target', entry.path);
+      throw again;
+    }
+  }
+  made(placing, node, name, entry);
+}
+
+function clear({ tree, report }: Placing, node: DirNode, name: string, entry: Entry): void {
+  if (node.written?.has(name) || !tree.hasBelow) report.warn('duplicate_entry', entry.path);
+  tree.remove(node, name);
+}
+
+/** Nothing stands at the name afterwards, in the image: for an entry that cannot be made. */
+function hide(placing: Placing, node: DirNode, name: string, entry: Entry): void {
+  const { tree } = placing;
+  if (tree.lookup(node, name).at === 'here') clear(placing, node, name, entry);
+  if (tree.lookup(node, name).at === 'below') makeWhiteout(tree, node, name);
+}
+
+function made({ tree }: Placing, node: DirNode, name: string, entry: Entry): void {
+  node.dirty = true;
+  if (entry.type !== 'dir') tree.forget(node, name);
+  if (tree.hasBelow) markWritten(node, name);
+}

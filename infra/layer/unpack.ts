@@ -1,0 +1,174 @@
+import { Worker } from 'node:worker_threads';
+import type { Progress } from '#core/effect';
+import { type ErrorRecord, fromErrorRecord, recoverable } from '#core/errors';
+import type { DiffId } from '#core/ids';
+import type { Compression } from '#core/image';
+import type { Limits } from '#core/limits';
+import { AT_FDCWD, close, O_CLOEXEC, O_DIRECTORY, O_RDONLY, openat, syncfs } from '../sys.ts';
+import type { ApplyTarget } from './apply.ts';
+import type { ApplyAnswer, ApplyJob } from './apply-worker.ts';
+import type { InflateAnswer, InflateJob } from './inflate-worker.ts';
+import type { LayerWarning, WarningCode } from './report.ts';
+import { makeRing, readProgress, type SharedRing, stopRing } from './ring.ts';
+
+export interface UnpackOptions {
+  /** The layer as stored, compressed or not. */
+  blobPath: string;
+  /** What the fetch found; a `diffId` is hashed again in the inflating thread and compared. */
+  expected: { rawSize?: number; diffId?: DiffId };
+  target: ApplyTarget;
+  limits: Limits;
+  signal: AbortSignal;
+  /** Called some five times a second with raw bytes done. */
+  onProgress?: (progress: Progress) => void;
+  /** Sync the file system of the target at the end. Default true. */
+  sync?: boolean;
+}
+
+export interface Unpacked {
+  compression: Compression;
+  /** Entries of the layer, whiteouts not counted. */
+  entries: number;
+  /** Bytes written into files. */
+  bytes: number;
+  /** Bytes of the uncompressed layer. */
+  rawBytes: number;
+  warnings: LayerWarning[];
+  /** What a user who is not root had to leave out. */
+  skipped: { owners: number; devices: number; setuid: number; xattrs: number };
+}
+
+const progressMs = 200;
+
+/**
+ * Unpacks one layer into a volume, in two threads of its own: one inflates and hashes, one writes. The
+ * promise settles only when both have ended: after an abort nothing of this layer touches the volume
+ * any more, but it is left half filled, and must be thrown away.
+ *
+ * Errors: `layer_corrupt`, `layer_hostile`, `layer_unsupported`, `limit_exceeded`, `size_mismatch`,
+ * `digest_mismatch` (all unrecoverable); `no_space`, `system_call` (by errno). On abort it throws
+ * the signal's reason.
+ */
+export async function unpackLayer(options: UnpackOptions): Promise<Unpacked> {
+  const { blobPath, expected, target, limits, signal } = options;
+  signal.throwIfAborted();
+  const ring = makeRing();
+  const inflateJob: InflateJob = {
+    blobPath,
+    rawSize: expected.rawSize ?? null,
+    diffId: expected.diffId ?? null,
+    limits,
+    ring,
+  };
+  const applyJob: ApplyJob = { target, limits, ring };
+  const onAbort = () => stopRing(ring);
+  signal.addEventListener('abort', onAbort, { once: true });
+  const timer = setInterval(() => tell(options, ring), progressMs);
+  try {
+    // Both must have ended, whatever became of them, before anybody may touch the volume again.
+    const [inflating, applying] = await Promise.allSettled([
+      runWorker<InflateAnswer>('inflate-worker', inflateJob, ring),
+      runWorker<ApplyAnswer>('apply-worker', applyJob, ring),
+    ]);
+    signal.throwIfAborted();
+    const inflated = settled(inflating);
+    const applied = settled(applying);
+    const error = firstError(inflated, applied);
+    if (error !== null) throw fromErrorRecord(error);
+    if (!inflated.ok || !applied.ok) throw new TypeError('a thread was stopped without an abort');
+    if (options.sync !== false) syncTree(target.rootfs);
+    tell(options, ring);
+    return { ...summary(applied), ...totals(inflated), entries: applied.entries, bytes: applied.bytes };
+  } finally {
+    clearInterval(timer);
+    signal.removeEventListener('abort', onAbort);
+  }
+}
+
+function settled<T>(result: PromiseSettledResult<T>): T {
+  if (result.status === 'rejected') throw result.reason;
+  return result.value;
+}
+
+/**
+ * Which of two errors to throw. The one who fails first stops the other, and damage of the stored
+ * bytes explains what the reader of the archive stumbled over.
+ */
+function firstError(inflated: InflateAnswer, applied: ApplyAnswer): ErrorRecord | null {
+  if (!inflated.ok && inflated.error !== null) return inflated.error;
+  return applied.ok ? null : applied.error;
+}
+
+const totals = ({ inflated }: Extract<InflateAnswer, { ok: true }>) => ({
+  compression: inflated.compression,
+  rawBytes: inflated.rawBytes,
+});
+
+function summary({ warnings }: Extract<ApplyAnswer, { ok: true }>) {
+  const count = (code: WarningCode) => warnings.find((warning) => warning.code === code)?.count ?? 0;
+  return {
+    warnings,
+    skipped: {
+      owners: count('owner_unprivileged'),
+      devices: count('device_unprivileged'),
+      setuid: count('setuid_unprivileged'),
+      xattrs: count('xattr_unprivileged'),
+    },
+  };
+}
+
+function tell({ onProgress, expected }: UnpackOptions, ring: SharedRing): void {
+  const { entries, rawBytes } = readProgress(ring);
+  onProgress?.({
+    done: rawBytes,
+    total: expected.rawSize ?? null,
+    unit: 'unpacked',
+    note: `${entries} entries`,
+  });
+}
+
+/** Runs a thread to its end. An answer other than `ok`, or a crash, stops the other thread of the ring as well. */
+function runWorker<Answer extends { ok: boolean }>(
+  name: 'inflate-worker' | 'apply-worker',
+  job: InflateJob | ApplyJob,
+  ring: SharedRing,
+): Promise<Answer> {
+  const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
+  const worker = new Worker(new URL(`./${name}.${extension}`, import.meta.url), {
+    name: `flyd ${name}`,
+    workerData: job,
+    trackUnmanagedFds: false, // fds are opened by system calls of our own
+  });
+  return new Promise((resolve, reject) => {
+    let answer: Answer | null = null;
+    let crash: unknown = null;
+    worker.on('message', (message: Answer) => {
+      answer = message;
+      if (!message.ok) stopRing(ring);
+    });
+    worker.on('error', (error) => {
+      crash = error;
+      stopRing(ring);
+    });
+    worker.on('exit', (code) => {
+      if (answer !== null && crash === null) return resolve(answer);
+      stopRing(ring);
+      reject(
+        recoverable('unclassified', `the thread ${name} ended with code ${code} and no answer`, {
+          op: 'volume.unpack',
+          cause: crash ?? undefined,
+        }),
+      );
+    });
+  });
+}
+
+/** syncfs(2) of the file system that holds `path`. Throws a SysError when something could not be written. */
+export function syncTree(path: string): void {
+  const fd = openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  try {
+    syncfs(fd);
+  } finally {
+    close(fd);
+  }
+}

@@ -1,0 +1,196 @@
+import { randomBytes } from 'node:crypto';
+import {
+  closeSync,
+  fstatSync,
+  futimesSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  unlinkSync,
+  writeSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { unrecoverable } from '#core/errors';
+import { errnoOf } from './durable.ts';
+import { flock, geteuid, pidfdOpen, pidfdSendSignal } from './sys.ts';
+
+/**
+ * Who is alive, told by the kernel: each process holds flock(2) on `<folder>/<token>` for its life, and
+ * so does every command that it started with `fd`. The file says which process it is; its mtime is the
+ * monotonic clock of the host at the owner's last sign of life, so that setting the time kills nobody.
+ */
+export interface FileOwnerLocks {
+  /** The locked file, for children that must count as this owner while they live. */
+  readonly fd: number;
+  hold(token: string): { release(): void };
+  isHeld(token: string): boolean;
+  kill(token: string, why: string): boolean;
+  silentMs(token: string): number | null;
+  /** Gives the lock back, if `release` has not. */
+  close(): void;
+}
+
+export interface OwnerLocksOptions {
+  /** `<state>/owners`, which exists. */
+  folder: string;
+  log?: { warn(fields: object, message: string): void } | undefined;
+}
+
+interface OwnerRecord {
+  pid: number;
+  /** Clock ticks from boot to the start of the process: with the pid, it names one process only. */
+  startTime: string;
+}
+
+const beatMs = 1_000;
+const tokenPattern = /^[A-Za-z0-9_-]{8,64}$/;
+
+/** Takes a lock under a name of its own at once; `hold` gives it the token as its name. */
+export function createOwnerLocks({ folder, log }: OwnerLocksOptions): FileOwnerLocks {
+  removeAbandoned(folder);
+  const nameless = join(folder, `.${randomBytes(16).toString('hex')}`);
+  const fd = openLocked(nameless);
+  writeSync(fd, `${JSON.stringify({ pid: process.pid, startTime: startTimeOf(process.pid) })}\n`);
+  const pathOf = (token: string): string => join(folder, checkToken(token));
+  let path = nameless;
+  let timer: NodeJS.Timeout | undefined;
+  let open = true;
+
+  const close = (): void => {
+    if (!open) return;
+    open = false;
+    clearInterval(timer);
+    closeSync(fd);
+    // A command that outlives this process keeps the lock, and then the file must stay to tell.
+    removeIfFree(path);
+  };
+
+  return {
+    fd,
+    hold(token) {
+      if (path !== nameless) throw new Error('one process holds one owner lock');
+      beat(fd);
+      renameSync(nameless, pathOf(token));
+      path = pathOf(token);
+      timer = setInterval(() => beat(fd), beatMs);
+      timer.unref();
+      return { release: close };
+    },
+    isHeld: (token) => isLocked(pathOf(token)),
+    silentMs(token) {
+      const seen = statSync(pathOf(token), { throwIfNoEntry: false })?.mtimeMs;
+      return seen === undefined ? null : Math.max(0, monotonicMs() - seen);
+    },
+    kill(token, why) {
+      const theirs = pathOf(token);
+      const owner = readOwner(theirs);
+      if (owner === null || owner.pid === process.pid) return false;
+      const killed = killExactly(owner, () => isLocked(theirs));
+      log?.warn({ token, pid: owner.pid, why, killed }, 'stuck owner');
+      return killed;
+    },
+    close,
+  };
+}
+
+/** Opens a new file and locks it; again, when somebody who cleans up was faster in between. */
+function openLocked(path: string): number {
+  for (;;) {
+    const fd = openSync(path, 'a+', 0o600);
+    flock(fd, 'exclusive', false);
+    const named = statSync(path, { throwIfNoEntry: false });
+    if (named?.ino === fstatSync(fd).ino) return fd;
+    closeSync(fd);
+  }
+}
+
+/** A shared lock is enough to ask, and two who ask do not take each other for the owner. */
+function isLocked(path: string): boolean {
+  let fd: number;
+  try {
+    fd = openSync(path, 'r');
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return false;
+    throw error;
+  }
+  try {
+    return !flock(fd, 'shared', true);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Removes the file of an owner that is gone; true if it was. The lock is held meanwhile. */
+function removeIfFree(path: string): boolean {
+  let fd: number;
+  try {
+    fd = openSync(path, 'r');
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return false;
+    throw error;
+  }
+  try {
+    if (!flock(fd, 'exclusive', true)) return false;
+    if (statSync(path, { throwIfNoEntry: false })?.ino !== fstatSync(fd).ino) return false;
+    unlinkSync(path);
+    return true;
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function removeAbandoned(folder: string): void {
+  for (const name of readdirSync(folder)) removeIfFree(join(folder, name));
+}
+
+const monotonicMs = (): number => Number(process.hrtime.bigint() / 1_000_000n);
+
+function beat(fd: number): void {
+  const seconds = monotonicMs() / 1_000;
+  futimesSync(fd, seconds, seconds);
+}
+
+function readOwner(path: string): OwnerRecord | null {
+  try {
+    const { pid, startTime } = JSON.parse(readFileSync(path, 'utf8')) as Partial<OwnerRecord>;
+    return typeof pid === 'number' && typeof startTime === 'string' ? { pid, startTime } : null;
+  } catch {
+    return null; // gone, or written by something else: then there is nobody that may be killed for it
+  }
+}
+
+/**
+ * SIGKILL to this process and no other: the pidfd is opened first, then the start time says that its
+ * pid was not given to a later process, and the lock that it still is in the way.
+ */
+function killExactly(owner: OwnerRecord, inTheWay: () => boolean): boolean {
+  let pidfd: number;
+  try {
+    pidfd = pidfdOpen(owner.pid);
+  } catch {
+    return false; // ended already
+  }
+  try {
+    if (startTimeOf(owner.pid) !== owner.startTime || !inTheWay()) return false;
+    if (statSync(`/proc/${owner.pid}`).uid !== geteuid()) return false;
+    pidfdSendSignal(pidfd, 'SIGKILL');
+    return true;
+  } catch {
+    return false; // ended in between, or is not ours to signal
+  } finally {
+    closeSync(pidfd);
+  }
+}
+
+/** Field 22 of /proc/<pid>/stat (proc_pid_stat(5)), counted from behind the name, which may hold anything. */
+function startTimeOf(pid: number): string {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+  return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? '';
+}
+
+function checkToken(token: string): string {
+  if (tokenPattern.test(token)) return token;
+  throw unrecoverable('unclassified', 'not a token of an owner', { subject: token });
+}

@@ -1,0 +1,75 @@
+import { constants } from 'node:os';
+import type { ErrorCode } from '#core/error-codes';
+import { type ErrorKind, FlydError } from '#core/errors';
+
+// The first name of a number wins: EAGAIN before EWOULDBLOCK, ENOTSUP as EOPNOTSUPP.
+const names = new Map<number, string>();
+for (const [name, number] of Object.entries(constants.errno)) {
+  if (name !== 'EWOULDBLOCK' && name !== 'ENOTSUP') names.set(number, name);
+}
+
+/** The symbol of a Linux error number: `ENOENT` for 2. */
+export const errnoName = (errno: number): string => names.get(errno) ?? `E${errno}`;
+
+const healing: readonly string[] = [
+  'EAGAIN',
+  'EBUSY',
+  'EINTR',
+  'EIO',
+  'EMFILE',
+  'ENFILE',
+  'ENOMEM',
+  'ENOSPC',
+  'EDQUOT',
+];
+const codes: Readonly<Record<string, ErrorCode>> = {
+  EPERM: 'permission',
+  EACCES: 'permission',
+  ENOSPC: 'no_space',
+  EDQUOT: 'no_space',
+};
+
+/**
+ * A system call that failed. `errno` is the symbol (`ENOENT`), `number` its value. The kind is a
+ * default for callers that do not know better: what may heal by itself is recoverable.
+ */
+export class SysError extends FlydError {
+  readonly errno: string;
+  readonly number: number;
+  readonly syscall: string;
+  readonly path: string | undefined;
+
+  constructor(syscall: string, number: number, path?: Buffer | string | null) {
+    const errno = errnoName(number);
+    const subject = path === undefined || path === null ? undefined : printable(path);
+    const kind: ErrorKind = healing.includes(errno) ? 'recoverable' : 'unrecoverable';
+    const place = subject === undefined ? '' : ` ${subject}`;
+    super(kind, codes[errno] ?? 'system_call', `${syscall}${place}: ${errno}`, {
+      subject,
+      facts: { errno, syscall },
+    });
+    this.errno = errno;
+    this.number = number;
+    this.syscall = syscall;
+    this.path = subject;
+  }
+}
+
+/** Whether an error is one of these system errors (`ENOENT`, ...), from here or from Node's own fs. */
+export function isErrno(error: unknown, ...errnos: string[]): boolean {
+  if (error instanceof SysError) return errnos.includes(error.errno);
+  const code = (error as { code?: unknown } | null)?.code;
+  return typeof code === 'string' && errnos.includes(code);
+}
+
+/** Bytes of a path for people: printable ASCII as it is, the rest as `\xhh`; never ambiguous, never a control code. */
+export function printable(path: Buffer | string): string {
+  const bytes = typeof path === 'string' ? Buffer.from(path) : path;
+  let text = '';
+  for (const byte of bytes) {
+    if (byte === 0x5c) text += '\\\\';
+    else if (byte >= 0x20 && byte < 0x7f) text += String.fromCharCode(byte);
+    else text += `\\x${byte.toString(16).padStart(2, '0')}`;
+  }
+  return text;
+}

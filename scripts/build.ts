@@ -1,0 +1,31 @@
+import { spawnSync } from 'node:child_process';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+// What npm installs: the sources as JavaScript with declarations, in dist/. Node strips no types inside
+// node_modules, so a package of .ts files would not run there.
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const dist = `${root}dist`;
+
+interface Manifest {
+  name: string;
+  version: string;
+  imports: Record<string, string>;
+}
+
+rmSync(dist, { recursive: true, force: true });
+const { status, error } = spawnSync(`${root}node_modules/.bin/tsc`, ['-p', 'tsconfig.build.json'], {
+  cwd: root,
+  stdio: 'inherit',
+});
+if (error !== undefined) throw error;
+
+// `#core/errors` means another file here than in the sources: the nearest package.json decides.
+const { name, version, imports } = JSON.parse(readFileSync(`${root}package.json`, 'utf8')) as Manifest;
+const built = Object.fromEntries(
+  Object.entries(imports).map(([from, to]) => [from, to.replace(/\.ts$/, '.js')]),
+);
+const manifest = { name, version, private: true, type: 'module', imports: built };
+writeFileSync(`${dist}/package.json`, `${JSON.stringify(manifest, null, 2)}\n`);
+process.exitCode = status ?? 1;
