@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import SqliteDatabase from 'better-sqlite3';
 import { assign, setup } from 'xstate';
 import { effect } from '#core/effect';
@@ -10,7 +10,9 @@ import { engineIn, tempFolder } from '../support/engine.ts';
 const stuck = ({ signal }: { signal: AbortSignal }): Promise<null> =>
   new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
 
-function machineWith(states: 'old' | 'renamed' | 'deeper') {
+type States = 'old' | 'renamed' | 'deeper' | 'busier' | 'timed';
+
+function machineWith(states: States) {
   const base = setup({
     types: { context: {} as { count: number } },
     actors: { work: effect<Record<string, never>, null>() },
@@ -33,22 +35,29 @@ function machineWith(states: 'old' | 'renamed' | 'deeper') {
         done: { type: 'final' },
       },
     });
+  const second = { ...invoke, id: 'second' } as const;
   return base.createMachine({
     id: 'm',
     context: { count: 0 },
     initial: 'working',
-    states: { working: { invoke }, done: { type: 'final' } },
+    states: {
+      working: {
+        invoke: states === 'busier' ? [invoke, second] : invoke,
+        ...(states === 'timed' ? { after: { 3600000: 'done' } } : {}),
+      },
+      done: { type: 'final' },
+    },
   });
 }
 const define = (
-  states: 'old' | 'renamed' | 'deeper',
+  states: States,
   version: number,
   work: (context: { signal: AbortSignal }) => Promise<null>,
   migrate: Record<number, (snapshot: Json) => Json> = {},
 ) => defineMachine({ name: 'm', version, machine: machineWith(states), actors: { work }, migrate });
 
-async function leaveOneBehind(t: import('node:test').TestContext, folder: string): Promise<string> {
-  const old = define('old', 1, stuck);
+async function leaveOneBehind(t: TestContext, folder: string, states: States = 'old'): Promise<string> {
+  const old = define(states, 1, stuck);
   const engine = engineIn(t, folder, [old]);
   const { id } = await engine.start(old, { input: {} as never });
   while (engine.run(id).state !== 'working') await new Promise((resolve) => setTimeout(resolve, 2));
@@ -62,21 +71,25 @@ const storedSnapshot = (folder: string, id: string): unknown => {
   return row;
 };
 
-for (const states of ['renamed', 'deeper'] as const)
-  test(`a run whose state no longer fits (${states}) is parked with the reason and left untouched`, async (t) => {
+for (const [before, after, why] of [
+  ['old', 'renamed', 'its state is gone'],
+  ['old', 'deeper', 'its state has states of its own now'],
+  ['old', 'busier', 'its state invokes something new'],
+  ['timed', 'old', 'its deadline is gone'],
+] as const)
+  test(`a run that no longer fits is parked and left untouched: ${why}`, async (t) => {
     const folder = tempFolder(t);
-    const id = await leaveOneBehind(t, folder);
-    const before = storedSnapshot(folder, id);
-    const changed = define(states, 1, async () => null);
+    const id = await leaveOneBehind(t, folder, before);
+    const stored = storedSnapshot(folder, id);
+    const changed = define(after, 1, async () => null);
     const engine = engineIn(t, folder, [changed]);
     await engine.resume();
     const run = engine.run(id);
     assert.equal(run.status, 'parked');
     assert.equal(run.error?.code, 'snapshot_refused');
-    assert.deepEqual(storedSnapshot(folder, id), before);
+    assert.deepEqual(storedSnapshot(folder, id), stored);
     await engine.close();
-    const old = define('old', 1, async () => null);
-    const again = engineIn(t, folder, [old]);
+    const again = engineIn(t, folder, [define(before, 1, async () => null)]);
     await again.retry(id);
     assert.equal((await again.wait(id)).status, 'done');
   });
