@@ -36,10 +36,9 @@ function parseBase256(block: Buffer, start: number, length: number): number | bi
   for (let i = 0; i < length; i++) {
     let byte = block.readUInt8(start + i) ^ flip;
     if (i === 0) byte &= 0x7f;
-    if (value >> 55n !== 0n) return null;
+    if (value >> 55n !== 0n) return null; // eight more bits would go beyond 63
     value = (value << 8n) | BigInt(byte);
   }
-  if (value >> 63n !== 0n) return null;
   return narrow(flip === 0 ? value : ~value);
 }
 

@@ -1,5 +1,5 @@
 import { builderTime, type Case, defaults, runCases, sized } from '../support/layer-cases.ts';
-import { dir, file, hardlink, symlink } from '../support/tar-builder.ts';
+import { dir, file, hardlink, symlink, whiteout } from '../support/tar-builder.ts';
 
 const breakouts: Case[] = [
   {
@@ -26,6 +26,12 @@ const breakouts: Case[] = [
     title: 'a parent that is a link to an absolute place is followed inside the root',
     layers: [[symlink('a', '/etc'), file('a/passwd', 'mine')]],
     expect: { './a': { type: 'symlink' }, './etc/passwd': sized('mine') },
+  },
+  {
+    rule: '3',
+    title: 'an absolute target starts at the root, also from deep below',
+    layers: [[symlink('d/e/l', '/etc/f'), file('d/e/l/x'), whiteout('d/e/l/y')]],
+    expect: { './etc/f/x': {}, './d/e/etc': null },
   },
   {
     rule: '3',

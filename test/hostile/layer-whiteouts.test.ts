@@ -177,6 +177,47 @@ const whiteouts: Case[] = [
     expect: { './a/b/1': null, './a/b/2': null, './a/c/1': null, './a/c/3': {}, './a/b': defaults },
   },
   {
+    rule: '19, CVE-2021-32803',
+    title: 'a directory that was looked into, then whited out, then made again',
+    layers: [
+      [dir('a', { mode: 0o700 }), file('a/x'), file('a/z')],
+      [whiteout('a/x'), whiteout('a'), file('a/y')],
+    ],
+    expect: { './a': defaults, './a/x': null, './a/y': {}, './a/z': null },
+  },
+  {
+    rule: '11, 19',
+    title: 'a directory that was looked into, then a file, then a directory again',
+    layers: [
+      [file('b/c/old'), dir('b/a', { mode: 0o700 })],
+      [whiteout('b/c/none'), file('b'), file('b/a/new')],
+    ],
+    expect: { './b/c': null, './b/a': defaults, './b/a/new': {} },
+  },
+  {
+    rule: '20, 21',
+    title: 'a directory that was looked into, below one that became opaque',
+    layers: [[file('a/c/old')], [dir('a/a'), whiteout('a/c/none'), opaque(''), opaque('a/c')]],
+    expect: { './a/a': {}, './a/c': null },
+  },
+  {
+    rule: '10, 19',
+    title: 'an implicit directory takes nothing from below an opaque one',
+    layers: [[dir('a/c', { mode: 0o700 }), file('a/c/old')], [whiteout('a'), file('a/b')], [file('a/c/new')]],
+    expect: { './a/c': defaults, './a/c/old': null, './a/c/new': {} },
+  },
+  {
+    rule: '10, 7',
+    title: 'nor from below a file that a directory replaced again',
+    layers: [
+      [dir('a/c', { mode: 0o700 }), file('a/c/old')],
+      [file('a')],
+      [dir('a', { mode: 0o711 })],
+      [file('a/c/new')],
+    ],
+    expect: { './a': { mode: 0o711 }, './a/c': defaults, './a/c/old': null },
+  },
+  {
     rule: '36',
     title: 'a character device 0/0',
     layers: [[file('x')], [{ name: 'x', type: '3', major: 0, minor: 0 }]],

@@ -1,0 +1,151 @@
+import { readdir, readFile, readlink, stat } from 'node:fs/promises';
+import { isWithin, type MountEntry, mountAt, mountsUnder, readMounts } from './mountinfo.ts';
+
+/** Something that keeps a mount, a folder or a device in use. */
+export interface Holder {
+  /** The process, or null for a mount or a device on top. */
+  pid: number | null;
+  /** The process's name (comm), or what is on top. */
+  name: string;
+  /** How it holds it: `cwd`, `root`, `exe`, `fd 3`, `map`, `mount namespace`, `mount`. */
+  how: string;
+}
+
+const holdersMax = 20;
+
+/** `1234 (sh, cwd), 99 (sleep, fd 3)`: one mention for each process, at most 20. */
+export function describeHolders(holders: readonly Holder[]): string {
+  const named = holders.slice(0, holdersMax).map((h) => `${h.pid ?? ''} (${h.name}, ${h.how})`.trim());
+  const more = holders.length - named.length;
+  return named.join(', ') + (more > 0 ? ` and ${more} more` : '');
+}
+
+/**
+ * Who keeps a mount of this namespace busy: processes with their working folder, root, program, an
+ * open file or a mapping on it, and mounts below it. Without root only one's own processes are seen.
+ */
+export async function holdersOf(entry: MountEntry): Promise<Holder[]> {
+  const below = mountsUnder(await readMounts(), entry.mountPoint)
+    .filter((m) => m.id !== entry.id && m.mountPoint !== entry.mountPoint)
+    .map((m): Holder => ({ pid: null, name: m.mountPoint, how: 'mount' }));
+  const processes = await eachProcess((pid) => usesMount(pid, entry));
+  return [...below, ...processes];
+}
+
+/** Who has a folder that is no mount of its own in use; seen by path, in this mount namespace. */
+export const holdersOfFolder = (folder: string): Promise<Holder[]> =>
+  eachProcess(async (pid) => (await usesLink(pid, folder)) ?? (await usesFd(pid, folder, null)));
+
+/** Who has the block device `major:minor` open, and which mounts of any namespace are of it. */
+export async function holdersOfDevice(dev: string): Promise<Holder[]> {
+  const stacked = await readdir(`/sys/dev/block/${dev}/holders`).catch(() => []);
+  const onTop = stacked.map((name): Holder => ({ pid: null, name, how: 'device on top' }));
+  const namespaces = await mountNamespaces();
+  const mounted: Holder[] = [];
+  for (const { pid, mounts } of namespaces.values())
+    if (mounts.some((m) => m.dev === dev))
+      mounted.push({ pid, name: await nameOf(pid), how: 'mount namespace' });
+  return [...onTop, ...mounted, ...(await eachProcess((pid) => opensDevice(pid, dev)))];
+}
+
+/**
+ * Who has the file system of this mount, at the same folder or below, in another mount namespace, such
+ * that unmounting it here would not take it away there: copies of a namespace that do not receive
+ * from the mount it is mounted on.
+ */
+export async function holdersElsewhere(entry: MountEntry): Promise<Holder[]> {
+  const own = await readlink('/proc/self/ns/mnt');
+  const mounts = await readMounts();
+  const peers = mounts.find((m) => m.id === entry.parent)?.shared ?? null;
+  const holders: Holder[] = [];
+  for (const [namespace, other] of await mountNamespaces()) {
+    if (namespace === own) continue;
+    const copies = other.mounts.filter((m) => m.dev === entry.dev && isWithin(m.root, entry.root));
+    const staying = copies.filter((copy) => !receives(copy, entry, other.mounts, peers));
+    if (staying.length > 0)
+      holders.push({ pid: other.pid, name: await nameOf(other.pid), how: 'mount namespace' });
+  }
+  return holders;
+}
+
+/** Whether unmounting `entry` propagates to its copy: decided by the mounts that both stand on. */
+function receives(copy: MountEntry, entry: MountEntry, mounts: MountEntry[], peers: number | null): boolean {
+  const below = mounts.find((m) => m.id === copy.parent);
+  const group = below?.shared ?? null;
+  const from = below?.master ?? null;
+  return peers !== null && copy.root === entry.root && (group === peers || from === peers);
+}
+
+/** Every mount namespace that a process lives in, by its link text, with one process and its mounts. */
+async function mountNamespaces(): Promise<Map<string, { pid: number; mounts: MountEntry[] }>> {
+  const found = new Map<string, { pid: number; mounts: MountEntry[] }>();
+  for (const pid of await processIds()) {
+    const namespace = await readlink(`/proc/${pid}/ns/mnt`).catch(() => null);
+    if (namespace === null || found.has(namespace)) continue;
+    const mounts = await readMounts(pid).catch(() => null);
+    if (mounts !== null) found.set(namespace, { pid, mounts });
+  }
+  return found;
+}
+
+async function usesMount(pid: number, entry: MountEntry): Promise<string | null> {
+  const mounts = await readMounts(pid);
+  const same = mountAt(mounts, entry.mountPoint)?.id === entry.id;
+  const ids = new Set(mounts.filter((m) => m.dev === entry.dev && m.root === entry.root).map((m) => m.id));
+  return (same ? await usesLink(pid, entry.mountPoint) : null) ?? (await usesFd(pid, entry.mountPoint, ids));
+}
+
+/** The links and mappings of a process that lead into the folder. */
+async function usesLink(pid: number, folder: string): Promise<string | null> {
+  for (const link of ['cwd', 'root', 'exe']) {
+    const target = await readlink(`/proc/${pid}/${link}`).catch(() => '');
+    if (isWithin(target, folder)) return link;
+  }
+  const maps = await readFile(`/proc/${pid}/maps`, 'utf8').catch(() => '');
+  return maps.includes(` ${folder}/`) ? 'map' : null;
+}
+
+/** An open file of a process on one of these mounts, or, without mounts, by its path below the folder. */
+async function usesFd(pid: number, folder: string, mountIds: Set<number> | null): Promise<string | null> {
+  for (const fd of await readdir(`/proc/${pid}/fd`).catch(() => [])) {
+    if (mountIds === null) {
+      if (isWithin(await readlink(`/proc/${pid}/fd/${fd}`).catch(() => ''), folder)) return `fd ${fd}`;
+      continue;
+    }
+    const info = await readFile(`/proc/${pid}/fdinfo/${fd}`, 'utf8').catch(() => '');
+    const id = /^mnt_id:\s*(\d+)$/m.exec(info)?.[1];
+    if (id !== undefined && mountIds.has(Number(id))) return `fd ${fd}`;
+  }
+  return null;
+}
+
+async function opensDevice(pid: number, dev: string): Promise<string | null> {
+  for (const fd of await readdir(`/proc/${pid}/fd`).catch(() => [])) {
+    const path = `/proc/${pid}/fd/${fd}`;
+    const target = await readlink(path).catch(() => '');
+    if (!target.startsWith('/dev/')) continue;
+    const { rdev } = await stat(path).catch(() => ({ rdev: 0 }));
+    if (rdev !== 0 && deviceText(rdev) === dev) return `fd ${fd}`;
+  }
+  return null;
+}
+
+/** `major:minor` of a device number as stat(2) gives it (makedev(3), the low 32 bits). */
+export const deviceText = (rdev: number): string =>
+  `${Math.floor(rdev / 256) & 0xfff}:${(rdev & 0xff) | (Math.floor(rdev / 4096) & 0xfff00)}`;
+
+/** Asks every process but kernel threads, one after the other; those that end meanwhile hold nothing. */
+async function eachProcess(how: (pid: number) => Promise<string | null>): Promise<Holder[]> {
+  const holders: Holder[] = [];
+  for (const pid of await processIds()) {
+    const found = await how(pid).catch(() => null);
+    if (found !== null) holders.push({ pid, name: await nameOf(pid), how: found });
+  }
+  return holders;
+}
+
+const processIds = async (): Promise<number[]> =>
+  (await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(Number);
+
+const nameOf = async (pid: number): Promise<string> =>
+  (await readFile(`/proc/${pid}/comm`, 'utf8').catch(() => 'gone')).trim();

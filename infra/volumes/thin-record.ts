@@ -1,0 +1,68 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { unrecoverable } from '#core/errors';
+import { errnoOf, fileError, unlinkDurably, writeDurably } from '../durable.ts';
+import { checkId } from './folders.ts';
+
+export type FileSystem = 'ext4' | 'xfs';
+
+/**
+ * `<state>/volumes/devmapper/<id>.json`: what flyd has in the pool under this id. The pool itself
+ * knows device numbers only, no names, sizes or file systems. Written before the device is made and
+ * removed after it is deleted, so that nothing in the pool is without one.
+ */
+export interface ThinRecord {
+  version: 1;
+  id: string;
+  /** Thin device id in the pool. */
+  device: number;
+  /** Virtual size. */
+  bytes: number;
+  /** Inherited from the parent, never taken from the configuration of the day. */
+  fs: FileSystem;
+  /** An activation: grown and given its owner. From then on a guest may have written its file system. */
+  prepared: boolean;
+}
+
+const fileOf = (folder: string, id: string): string => {
+  checkId(id);
+  return join(folder, `${id}.json`);
+};
+
+/** The record of an id, or null. A damaged one is an error: it says which device to delete. */
+export async function readThinRecord(folder: string, id: string): Promise<ThinRecord | null> {
+  const path = fileOf(folder, id);
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return null;
+    throw fileError(error, 'read', path);
+  }
+  try {
+    const value: unknown = JSON.parse(text);
+    if (isThinRecord(value) && value.id === id) return value;
+  } catch {
+    // told below, with what is not JSON at all
+  }
+  throw unrecoverable('driver_failed', `${path} is damaged, or of a newer version`, { subject: path });
+}
+
+export const writeThinRecord = (folder: string, record: ThinRecord): Promise<void> =>
+  writeDurably(fileOf(folder, record.id), `${JSON.stringify(record)}\n`);
+
+export const dropThinRecord = (folder: string, id: string): Promise<boolean> =>
+  unlinkDurably(fileOf(folder, id));
+
+function isThinRecord(value: unknown): value is ThinRecord {
+  if (typeof value !== 'object' || value === null) return false;
+  const r = value as Record<string, unknown>;
+  return (
+    r.version === 1 &&
+    typeof r.id === 'string' &&
+    Number.isSafeInteger(r.device) &&
+    Number.isSafeInteger(r.bytes) &&
+    (r.fs === 'ext4' || r.fs === 'xfs') &&
+    typeof r.prepared === 'boolean'
+  );
+}

@@ -1,0 +1,257 @@
+import { randomInt } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { unrecoverable } from '#core/errors';
+import { type Exec, findCommand } from '../exec.ts';
+import { devicePath } from './block-device.ts';
+import type { Dm, DmOutcome } from './dmsetup.ts';
+import { ensurePrivate, idsIn } from './folders.ts';
+import type { Pool } from './pool.ts';
+import type { PoolRecord } from './pool-record.ts';
+import { sectorBytes } from './pool-size.ts';
+import {
+  dropThinRecord,
+  type FileSystem,
+  readThinRecord,
+  type ThinRecord,
+  writeThinRecord,
+} from './thin-record.ts';
+
+/**
+ * flyd's range of the 24-bit device ids of a pool. Others that share an adopted pool (LVM,
+ * containerd) count up from 1.
+ */
+const deviceMin = 0x800000;
+const deviceMax = 0xffffff;
+
+export interface ThinWish {
+  id: string;
+  device: number;
+  bytes: number;
+  fs: FileSystem;
+  /** The sealed volume to start from, or null for an empty device. */
+  origin: ThinRecord | null;
+}
+
+/** Thin devices by flyd's ids: in the pool, in the records, and mapped. */
+export interface ThinStore {
+  record(id: string): Promise<ThinRecord | null>;
+  /** Fails with `volume_missing` when there is none. */
+  mustHave(id: string, op: string): Promise<ThinRecord>;
+  /** Puts a device into the pool; one that an earlier call for the same id has put there is success. */
+  make(wish: ThinWish, op: string): Promise<ThinRecord>;
+  markPrepared(record: ThinRecord): Promise<void>;
+  /** Maps it; gives `/dev/mapper/...` and `major:minor`. */
+  activate(record: ThinRecord, op: string, readOnly?: boolean): Promise<{ path: string; dev: string }>;
+  /** Unmaps it. Not mapped is success. */
+  deactivate(id: string, op: string): Promise<void>;
+  /** Unmaps it and removes it from the pool and the records. */
+  drop(id: string, op: string): Promise<void>;
+  chooseDevice(taken: (device: number) => boolean, op: string): Promise<number>;
+  /** Every id that has a record or is mapped. */
+  ids(): Promise<string[]>;
+}
+
+export interface ThinStoreOptions {
+  /** `<state>/volumes/devmapper`. */
+  folder: string;
+  pool: Pool;
+  dm: Dm;
+  exec: Exec;
+}
+
+const busyMs = 5_000;
+const busyWaitMs = 100;
+
+export function createThinStore({ folder, pool, dm, exec }: ThinStoreOptions): ThinStore {
+  const nameOf = async (id: string): Promise<string | null> => {
+    const record = await pool.record();
+    return record === null ? null : `flyd-${record.name}-${id}`;
+  };
+
+  /** Sends a message; one that the kernel refuses for another reason is told with the pool's state. */
+  const send = async (text: string, op: string): Promise<DmOutcome> => {
+    const { record } = await pool.ready(op);
+    let outcome: DmOutcome;
+    try {
+      outcome = await dm.message(record.dmName, text, op);
+    } catch (error) {
+      await pool.assertHealthy(op); // EINVAL of a message means nothing by itself: first the mode
+      throw unrecoverable('driver_failed', `the pool refused: ${text}`, {
+        op,
+        subject: record.dmName,
+        cause: error,
+      });
+    }
+    await pool.assertHealthy(op); // the kernel does not tell when the commit after a message failed
+    return outcome;
+  };
+
+  const deleteDevice = async (device: number, op: string) => {
+    const deadline = performance.now() + busyMs;
+    for (;;) {
+      const outcome = await send(`delete ${device}`, op);
+      if (outcome === 'done' || outcome === 'absent') return;
+      if (performance.now() > deadline)
+        throw unrecoverable('volume_busy', `thin device ${device} is in use`, {
+          op,
+          subject: String(device),
+        });
+      await sleep(busyWaitMs);
+    }
+  };
+
+  /** The device ids that were in the pool when this process first looked. */
+  let seen: number[] | null = null;
+
+  const store: ThinStore = {
+    record: (id) => readThinRecord(folder, id),
+
+    async mustHave(id, op) {
+      const record = await readThinRecord(folder, id);
+      if (record !== null) return record;
+      throw unrecoverable('volume_missing', `${id} is not in the pool`, {
+        op,
+        subject: id,
+        hint: 'pull the image again',
+      });
+    },
+
+    async make({ id, device, bytes, fs, origin }, op) {
+      await ensurePrivate(folder);
+      const earlier = await readThinRecord(folder, id);
+      if (earlier !== null && earlier.device !== device)
+        throw unrecoverable('driver_failed', `${id} has device ${earlier.device}, not ${device}`, {
+          op,
+          subject: id,
+        });
+      const record = earlier ?? { version: 1, id, device, bytes, fs, prepared: false };
+      if (earlier === null) await writeThinRecord(folder, record);
+      const outcome = await send(
+        origin === null ? `create_thin ${device}` : `create_snap ${device} ${origin.device}`,
+        op,
+      );
+      if (outcome === 'done' || (outcome === 'exists' && earlier !== null)) return record;
+      await dropThinRecord(folder, id);
+      if (outcome === 'absent')
+        throw unrecoverable('volume_missing', `${origin?.id} is not in the pool any more`, {
+          op,
+          subject: id,
+        });
+      throw unrecoverable('driver_failed', `device ${device} is in the pool already, without a record`, {
+        op,
+        subject: id,
+        hint: 'scripts/cleanup removes a pool whose records were lost',
+      });
+    },
+
+    markPrepared: (record) => writeThinRecord(folder, { ...record, prepared: true }),
+
+    async activate(record, op, readOnly = false) {
+      const live = await pool.ready(op);
+      const name = `flyd-${live.record.name}-${record.id}`;
+      const sectors = record.bytes / sectorBytes;
+      const table = `0 ${sectors} thin ${live.dev} ${record.device}`;
+      const mapped = await dm.find(name);
+      if (mapped?.live === true) {
+        const now = await dm.table(name, op);
+        const same =
+          now?.target === 'thin' &&
+          now.sectors === sectors &&
+          now.args[0] === live.dev &&
+          now.args[1] === String(record.device) &&
+          mapped.readOnly === readOnly;
+        if (!same) await dm.remove(name, op, busyCode(record.id));
+      }
+      const device = await dm.create({ name, uuid: name, table, readOnly }, op);
+      return { path: `/dev/mapper/${device.name}`, dev: device.dev };
+    },
+
+    async deactivate(id, op) {
+      const name = await nameOf(id);
+      if (name !== null) await dm.remove(name, op, busyCode(id));
+    },
+
+    async drop(id, op) {
+      await store.deactivate(id, op);
+      const record = await readThinRecord(folder, id);
+      if (record === null) return;
+      await giveBlocksBack(record);
+      const name = await nameOf(id);
+      if (name !== null) await dm.forget(name, op);
+      await deleteDevice(record.device, op);
+      await dropThinRecord(folder, id);
+
+      /** Deleting a thin device frees blocks of the pool, but does not punch them out of a loop file. */
+      async function giveBlocksBack(thin: ThinRecord) {
+        const { record: made } = await pool.ready(op);
+        if (made.kind !== 'loop' || made.preallocated) return;
+        try {
+          const { path } = await store.activate(thin, op);
+          await exec('blkdiscard', [path], { op, subject: id, timeoutMs: 10 * 60_000 });
+        } catch {
+          // Only the file stays larger than it must be; and a device that was never made cannot be mapped.
+        }
+        await store.deactivate(id, op);
+      }
+    },
+
+    async chooseDevice(taken, op) {
+      const known = new Set(await poolDevices(op));
+      for (const id of await idsIn(folder)) {
+        const record = await readThinRecord(folder, id);
+        if (record !== null) known.add(record.device);
+      }
+      for (let tries = 0; tries < 1000; tries += 1) {
+        const device = randomInt(deviceMin, deviceMax + 1);
+        if (!taken(device) && !known.has(device)) return device;
+      }
+      throw unrecoverable('driver_failed', 'no device id of the pool is free', { op });
+    },
+
+    async ids() {
+      const record = await pool.record();
+      const prefix = record === null ? null : `flyd-${record.name}-`;
+      const mapped = prefix === null ? [] : await dm.list(prefix);
+      const found = mapped.map((device) => device.uuid.slice(prefix?.length ?? 0));
+      return [...new Set([...(await idsIn(folder)), ...found])].sort();
+    },
+  };
+  return store;
+
+  /** The device ids in the pool's metadata, read from a metadata snapshot; empty without the tool for it. */
+  async function poolDevices(op: string): Promise<number[]> {
+    const { record } = await pool.ready(op);
+    // In a pool of our own, whatever came later has a record.
+    if (seen !== null && record.kind !== 'adopted') return seen;
+    seen = await readPoolDevices(record, op);
+    return seen;
+  }
+
+  async function readPoolDevices(record: PoolRecord, op: string): Promise<number[]> {
+    if (findCommand('thin_ls') === null && record.kind !== 'adopted') return [];
+    const metaDev = (await dm.table(record.dmName, op))?.args[0] ?? '';
+    const metaPath = await devicePath(metaDev);
+    if (metaPath === null) return [];
+    return pool.locked(op, async () => {
+      // One at a time; what our own kind left when it was killed is ours to release, another's is not.
+      let held = await dm.message(record.dmName, 'reserve_metadata_snap', op);
+      if (held === 'busy' && record.kind !== 'adopted') {
+        await dm.message(record.dmName, 'release_metadata_snap', op);
+        held = await dm.message(record.dmName, 'reserve_metadata_snap', op);
+      }
+      if (held !== 'done') return [];
+      try {
+        const args = ['--format', 'DEV', '--no-headers', '--metadata-snap', metaPath];
+        const { stdout } = await exec('thin_ls', args, { op, subject: metaPath });
+        return stdout
+          .split(/\s+/)
+          .filter((word) => /^\d+$/.test(word))
+          .map(Number);
+      } finally {
+        await dm.message(record.dmName, 'release_metadata_snap', op);
+      }
+    });
+  }
+}
+
+const busyCode = (id: string) => (id.startsWith('act-') ? 'activation_busy' : 'volume_busy');

@@ -1,0 +1,127 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import Database from 'better-sqlite3';
+import { askOracle } from '../support/oracle.ts';
+import { diffRootfs, type Rootfs, readRootfs } from '../support/rootfs.ts';
+import { documentOf, type Ended, type Sandbox, until } from './sandbox.ts';
+
+/** What `flyd pull --json` says, as far as the tests look at it. */
+export interface PullDocument {
+  run: string;
+  status: string;
+  image: { id: string; endpoint: string | null; layers: { key: string; digest: string; reused: boolean }[] };
+  base: { id: string; driver: string; reused: boolean };
+  activation: { id: string; path: string | null; rootfs: string };
+}
+
+/** What an undisturbed pull gives. */
+export interface Reference {
+  document: unknown;
+  rootfs: Rootfs;
+}
+
+/** The document without what differs from run to run: ids, times, places, and what was there already. */
+export function essence(document: PullDocument): unknown {
+  const text = JSON.stringify(document, (key, value: unknown) =>
+    ['run', 'id', 'path', 'rootfs', 'endpoint', 'reused', 'bytes', 'seconds', 'warnings'].includes(key)
+      ? undefined
+      : value,
+  );
+  return JSON.parse(text);
+}
+
+export function referenceOf(ended: Ended): Reference {
+  const document = documentOf<PullDocument>(ended);
+  return { document: essence(document), rootfs: readRootfs(document.activation.rootfs) };
+}
+
+/** Rows of a query of the sandbox's database, read by another process than flyd. */
+export function rows<Row>(sandbox: Sandbox, sql: string): Row[] {
+  const db = new Database(join(sandbox.state, 'flyd.db'), { readonly: true });
+  try {
+    return db.prepare(sql).all() as Row[];
+  } finally {
+    db.close();
+  }
+}
+
+/** What the database says should be on the host, as the oracle's lines. */
+export function expectedThings(sandbox: Sandbox): string[] {
+  const blobs = rows<{ digest: string }>(sandbox, "SELECT digest FROM blobs WHERE state = 'whole'");
+  const volumes = rows<{ driver: string; id: string }>(
+    sandbox,
+    "SELECT driver, id FROM volumes WHERE state = 'sealed'",
+  );
+  const activations = rows<{ driver: string; id: string; path: string | null }>(
+    sandbox,
+    "SELECT driver, id, path FROM activations WHERE state = 'active'",
+  );
+  return [
+    ...blobs.map(({ digest }) => `blob ${digest.replace('sha256:', '')}`),
+    ...[...volumes, ...activations].map(({ driver, id }) => `volume ${driver}/${id}`),
+    ...activations.flatMap(({ path }) => (path === null ? [] : [`mount ${path}`, `point ${path}`])),
+  ];
+}
+
+/** Tables where nothing may be left under way, and what would be. */
+const unfinished: readonly [string, string][] = [
+  ['blobs', "SELECT digest AS what FROM blobs WHERE state <> 'whole'"],
+  ['volumes', "SELECT id || ' ' || state AS what FROM volumes WHERE state <> 'sealed'"],
+  ['images', "SELECT id || ' ' || state AS what FROM images WHERE state <> 'complete'"],
+  ['activations', "SELECT id || ' ' || state AS what FROM activations WHERE state <> 'active'"],
+  ['leases', 'SELECT resource AS what FROM leases'],
+  ['runs', "SELECT machine || ' ' || status || ' ' || state AS what FROM runs WHERE ended_at IS NULL"],
+  ['effects', 'SELECT src AS what FROM effects'],
+  ['timers', 'SELECT timer AS what FROM timers'],
+];
+
+/** What was left of the work, by the database and by the outside script; empty when all is clean. */
+export function leftovers(sandbox: Sandbox): string[] {
+  const inDatabase = unfinished.flatMap(([table, sql]) =>
+    rows<{ what: string }>(sandbox, sql).map(({ what }) => `unfinished in ${table}: ${what}`),
+  );
+  const { state, mountRoot } = sandbox;
+  return [...inDatabase, ...askOracle({ state, mountRoot, expected: expectedThings(sandbox) })];
+}
+
+/** Keys of the layers whose bytes are whole in the blob store now. */
+export function wholeLayers({ state, family }: Sandbox): string[] {
+  return family.layers
+    .filter(({ hex }) => existsSync(join(state, 'blobs', 'sha256', hex)))
+    .map(({ key }) => key);
+}
+
+/** How far the server's log is, once everything that was asked is answered: a killed client's requests too. */
+export async function settledRequests({ asked, answered }: Sandbox): Promise<number> {
+  await until('all requests are over', () => (asked.length === answered.length ? true : null));
+  return answered.length;
+}
+
+/** Layers that were fetched needlessly since request number `from`: though whole before, or twice. */
+export async function needlessFetches(
+  sandbox: Sandbox,
+  whole: readonly string[],
+  from: number,
+): Promise<string[]> {
+  await settledRequests(sandbox);
+  const since = sandbox.answered.slice(from).filter(({ method }) => method === 'GET');
+  return sandbox.family.layers.flatMap(({ key, size }) => {
+    const gets = since.filter((request) => request.key === key);
+    const bytes = gets.reduce((sum, request) => sum + request.bytes, 0);
+    if (whole.includes(key) && gets.length > 0) return [`fetched again though whole: ${key}`];
+    return bytes > size ? [`fetched more than once: ${key}: ${bytes} of ${size} bytes`] : [];
+  });
+}
+
+/** Everything that is wrong with a pull that was disturbed and then run to its end. */
+export function problemsOf(sandbox: Sandbox, ended: Ended, reference: Reference): string[] {
+  if (ended.code !== 0)
+    return [`it ended with ${ended.signal ?? ended.code}: ${ended.stdout}${ended.stderr}`];
+  const document = documentOf<PullDocument>(ended);
+  const now = JSON.stringify(essence(document));
+  const then = JSON.stringify(reference.document);
+  const problems = now === then ? [] : [`another result: ${now} instead of ${then}`];
+  problems.push(...diffRootfs(reference.rootfs, readRootfs(document.activation.rootfs)));
+  problems.push(...leftovers(sandbox));
+  return problems;
+}

@@ -1,0 +1,85 @@
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { defaultLimits, type Limits } from '#core/limits';
+import { type Applied, applyLayer } from '#infra/layer/apply';
+import { BlockReader, sourceOf } from '#infra/layer/source';
+import * as sys from '#infra/sys';
+
+export const isRoot = process.geteuid?.() === 0;
+
+/** Applies raw layers in temporary folders, in both forms, and shows the merged tree. Call `remove` at the end. */
+export class LayerStack {
+  readonly base = fs.mkdtempSync(path.join(os.tmpdir(), 'flyd-layers-'));
+  readonly #mounts: string[] = [];
+  #count = 0;
+
+  /** A fresh folder beside the others. */
+  folder(name: string): string {
+    const at = path.join(this.base, `${this.#count++}-${name}`);
+    fs.mkdirSync(at, { mode: 0o755 });
+    return at;
+  }
+
+  /** All layers into one folder, as the copy and devmapper drivers do. */
+  flat(layers: readonly Buffer[], limits: Partial<Limits> = {}, privileged = isRoot) {
+    const rootfs = this.folder('flat');
+    const applied = layers.map((layer) => apply(layer, rootfs, 'flat', [], limits, privileged));
+    return { rootfs, applied };
+  }
+
+  /** A folder a layer, in overlay's form; `lowers` is nearest first, the top one included. */
+  overlay(layers: readonly Buffer[], limits: Partial<Limits> = {}, privileged = isRoot) {
+    const lowers: string[] = [];
+    const applied: Applied[] = [];
+    for (const layer of layers) {
+      const rootfs = this.folder('overlay');
+      applied.push(apply(layer, rootfs, 'overlay', lowers, limits, privileged));
+      lowers.unshift(rootfs);
+    }
+    return { lowers, applied };
+  }
+
+  /** Mounts folders in overlay's form, nearest first, read-only, by the kernel. */
+  merge(lowers: readonly string[], options = ''): string {
+    const merged = this.folder('merged');
+    // One layer alone is no overlay to the kernel: an empty one below changes nothing.
+    const all = [...lowers, this.folder('empty')];
+    sys.mount('overlay', merged, 'overlay', sys.MS_RDONLY, `lowerdir=${all.join(':')}${options}`);
+    this.#mounts.push(merged);
+    return merged;
+  }
+
+  remove(): void {
+    for (const at of this.#mounts.splice(0)) sys.umount2(at, sys.MNT_DETACH);
+    fs.rmSync(this.base, { recursive: true, force: true });
+  }
+}
+
+function apply(
+  layer: Buffer,
+  rootfs: string,
+  form: 'flat' | 'overlay',
+  lowers: readonly string[],
+  limits: Partial<Limits>,
+  privileged: boolean,
+): Applied {
+  const all = { ...defaultLimits, ...limits };
+  // Odd pieces: nothing may depend on how the bytes arrive.
+  const blocks = new BlockReader(sourceOf(layer, 700));
+  return applyLayer(blocks, { rootfs, form, lowers: [...lowers], privileged }, all);
+}
+
+/** Why the kernel mounts no overlay over temporary folders here, and what to do; false when it does. */
+export function overlayProblem(): string | false {
+  if (!isRoot) return 'needs root: run the tests as root';
+  const stack = new LayerStack();
+  try {
+    stack.merge([stack.folder('probe')]);
+    return false;
+  } catch (error) {
+    return `needs an overlay over temporary folders (${error}): modprobe overlay, and TMPDIR on ext4, xfs, btrfs or tmpfs`;
+  } finally {
+    stack.remove();
+  }
+}

@@ -1,0 +1,37 @@
+import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+
+/** The Debian package that brings a command that tests run. */
+const packages: Readonly<Record<string, string>> = {
+  getfattr: 'attr',
+  mmdebstrap: 'mmdebstrap',
+  mount: 'mount',
+  setcap: 'libcap2-bin',
+  setfattr: 'attr',
+  strace: 'strace',
+  umoci: 'umoci',
+  zstd: 'zstd',
+};
+
+const has = (command: string): boolean =>
+  spawnSync('sh', ['-c', `PATH=$PATH:/usr/sbin:/sbin; command -v ${command}`], { stdio: 'ignore' }).status ===
+  0;
+
+function problemOf(need: string): string | null {
+  if (need === 'root') return process.getuid?.() === 0 ? null : 'needs root: run the tests as root';
+  if (need === 'overlay') {
+    const known = /\toverlay$/m.test(readFileSync('/proc/filesystems', 'utf8'));
+    const loadable = known || spawnSync('modprobe', ['overlay'], { stdio: 'ignore' }).status === 0;
+    return loadable ? null : 'the kernel has no overlayfs: modprobe overlay, or another kernel';
+  }
+  return has(need) ? null : `needs ${need}: apt-get install ${packages[need] ?? need}`;
+}
+
+/**
+ * Why a test cannot run here and how to enable it, or null when it can. `needs` are names of commands,
+ * `root` and `overlay`.
+ */
+export function whyNot(needs: readonly string[]): string | null {
+  const problems = needs.map(problemOf).filter((problem) => problem !== null);
+  return problems.length === 0 ? null : problems.join('; ');
+}

@@ -1,0 +1,44 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+/** The tests of the drivers in a guest: its kernel has device-mapper, and is that of Debian 12. */
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const files = [
+  'test/crash/volumes.test.ts',
+  'test/contract/volumes.test.ts',
+  'test/contract/devmapper.test.ts',
+  'test/contract/cleanup.test.ts',
+];
+const timeoutSeconds = 840;
+
+const check = spawnSync(join(root, 'scripts/vm'), ['--check'], { encoding: 'utf8' });
+const skip = check.status === 0 ? false : `${check.stdout}${check.stderr}`.trim();
+
+/** Runs test files in a guest; gives how many tests passed there. All must, and none may be skipped. */
+function inGuest(driver: string, ...testFiles: string[]): number {
+  const environment = ['--env', `FLYD_TEST_DRIVER=${driver}`, '--env', 'FLYD_TEST_STRIDE=7'];
+  const options = ['--memory', '3G', '--timeout', String(timeoutSeconds), ...environment];
+  const command = [process.execPath, '--test', '--test-reporter=spec', '--test-concurrency=2', ...testFiles];
+  const guest = spawnSync(join(root, 'scripts/vm'), [...options, '--', ...command], {
+    cwd: root,
+    encoding: 'utf8',
+    maxBuffer: 64 * 1024 * 1024,
+  });
+  const said = guest.stdout + guest.stderr;
+  assert.equal(guest.status, 0, said);
+  assert.match(guest.stdout, /^ℹ skipped 0$/m, said);
+  return Number(/^ℹ pass (\d+)$/m.exec(guest.stdout)?.[1] ?? 0);
+}
+
+test('the devmapper driver in a guest', { skip }, (t) => {
+  const passed = inGuest('devmapper', ...files);
+  assert.ok(passed >= 35, `${passed} tests`);
+  t.diagnostic(`${passed} tests passed in the guest`);
+});
+
+test('the overlay driver on the kernel of Debian 12, which lacks lowerdir+', { skip }, () => {
+  assert.ok(inGuest('overlay', 'test/contract/volumes.test.ts') >= 32);
+});
