@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { type FileHandle, open, rename, unlink } from 'node:fs/promises';
+import { type FileHandle, open, readdir, rename, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { FlydError, recoverable, unrecoverable } from '#core/errors';
 
@@ -33,6 +33,19 @@ export async function writeDurably(path: string, data: string | Uint8Array, mode
     throw fileError(error, 'write', path);
   }
   await syncDir(dirname(path));
+}
+
+/**
+ * Removes what writers of `path` left in its folder when they were killed. Only for a caller that is
+ * alone in writing it: a living writer's temp file looks the same. Fails with `permission`, `system_call`.
+ */
+export async function removeLeftovers(path: string): Promise<void> {
+  const start = `.${basename(path)}.flyd-`;
+  const names = await readdir(dirname(path)).catch((error: unknown) => {
+    throw fileError(error, 'list', dirname(path));
+  });
+  for (const name of names)
+    if (name.startsWith(start) && leftoverPattern.test(name)) await unlinkDurably(join(dirname(path), name));
 }
 
 /**

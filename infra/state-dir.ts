@@ -3,7 +3,7 @@ import { lstat, mkdir, readdir, readFile } from 'node:fs/promises';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type FlydError, recoverable, unrecoverable } from '#core/errors';
-import { errnoOf, fileError, leftoverPattern, syncDir, unlinkDurably, writeDurably } from './durable.ts';
+import { errnoOf, fileError, removeLeftovers, syncDir, writeDurably } from './durable.ts';
 import { flock, geteuid } from './sys.ts';
 import { fileSystemOf } from './volumes/space.ts';
 
@@ -174,10 +174,9 @@ async function layOut(root: string): Promise<void> {
     throw refused(root, `it holds files that are not flyd's: ${strangers.slice(0, 3).join(', ')}`, {
       hint: 'give an empty or a new folder',
     });
-  for (const name of await readdir(root))
-    if (leftoverPattern.test(name)) await unlinkDurably(join(root, name)); // of a first start that was killed
   for (const folder of folders) await ensurePrivate(join(root, folder));
   await syncDir(join(root, 'blobs'));
+  await removeLeftovers(join(root, 'format'));
   await writeDurably(join(root, 'format'), `flyd ${layoutVersion}\n`);
   await syncDir(dirname(root));
 }

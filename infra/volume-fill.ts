@@ -3,7 +3,7 @@ import { open, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { type ErrorRecord, fromErrorRecord } from '#core/errors';
-import { errnoOf, fileError, writeDurably } from './durable.ts';
+import { errnoOf, fileError, removeLeftovers, writeDurably } from './durable.ts';
 
 /**
  * How far the filling of a volume has come, written next to its `rootfs/`, where no layer reaches: so
@@ -49,7 +49,10 @@ export const volumeFill: VolumeFill = {
     }
     return JSON.parse(text) as FillMark<Report>;
   },
-  write: (root, mark) => writeDurably(join(root, markName), `${JSON.stringify(mark)}\n`),
+  async write(root, mark) {
+    await removeLeftovers(join(root, markName)); // whoever fills a volume is alone in it
+    await writeDurably(join(root, markName), `${JSON.stringify(mark)}\n`);
+  },
   watch,
 };
 

@@ -146,8 +146,10 @@ export async function openScene(): Promise<Scene> {
 async function takeDown(scene: Scene): Promise<void> {
   const mounted = readFileSync('/proc/self/mountinfo', 'utf8').includes(` ${scene.folder}/`);
   if (!mounted) return;
-  for (const { id } of await scene.json<{ id: string }[]>(['activations']))
-    await scene.flyd(['deactivate', id]);
+  for (const { id } of await scene.json<{ id: string }[]>(['activations'])) {
+    const { code, stdout, stderr } = await scene.flyd(['deactivate', id]);
+    assert.equal(code, 0, `deactivate: ${stdout}${stderr}`);
+  }
 }
 
 function start(args: readonly string[], environment: Record<string, string>): Running {
