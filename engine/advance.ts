@@ -3,12 +3,17 @@ import type { Operation } from '#db/engine/index';
 import { type Draft, note, type Rules } from './draft.ts';
 import { lookAgain, wake } from './retry.ts';
 import type { LiveRun, Mail } from './run.ts';
-import { accepts, type MachineEvent } from './statechart.ts';
+import { accepts, knows, type MachineEvent } from './statechart.ts';
 import { forgetEverything, step } from './step.ts';
 import type { Json } from './types.ts';
 
 /** Lets the run take one piece of mail: changes `run`, and notes in `draft` what must be written. No effect happens here. */
 export function advance(run: LiveRun, mail: Mail, draft: Draft, rules: Rules): void {
+  take(run, mail, draft, rules);
+  hearCancel(run, draft, rules);
+}
+
+function take(run: LiveRun, mail: Mail, draft: Draft, rules: Rules): void {
   if (run.ended !== null) return;
   if (run.parked !== null && !wakes(mail)) {
     keep(mail, draft);
@@ -34,7 +39,7 @@ export function advance(run: LiveRun, mail: Mail, draft: Draft, rules: Rules): v
       takeEvent(run, mail, draft, rules);
       return;
     case 'cancel':
-      cancel(run, mail, draft, rules);
+      cancel(run, mail, draft);
   }
 }
 
@@ -96,17 +101,25 @@ function takeEvent(run: LiveRun, mail: Mail & { type: 'event' }, draft: Draft, r
 }
 
 /** A machine that knows `flyd.cancel` compensates; any other just stops. */
-function cancel(run: LiveRun, mail: Mail & { type: 'cancel' }, draft: Draft, rules: Rules): void {
+function cancel(run: LiveRun, { reason }: Mail & { type: 'cancel' }, draft: Draft): void {
   if (run.cancelDelivered) return;
+  run.cancel = reason;
+  const event = { type: 'flyd.cancel', reason };
+  if (run.parked === null && run.snapshot !== null && knows(run.definition.machine, event)) return;
   run.cancelDelivered = true;
-  const event = { type: 'flyd.cancel', reason: mail.reason };
-  if (run.parked === null && run.snapshot !== null && accepts(run.snapshot, event)) {
-    step(run, mail, event, null, draft, rules);
-    return;
-  }
   run.ended = 'cancelled';
   forgetEverything(run);
   if (run.seq > 0) note(run, event, null, null, draft);
   // A run that never began keeps no snapshot; the row's change alone says that it ended.
   else draft.touched = true;
+}
+
+/** A state that does nothing on a cancel is not broken off: the cancel waits for one that does. */
+function hearCancel(run: LiveRun, draft: Draft, rules: Rules): void {
+  if (run.cancel === null || run.cancelDelivered || run.ended !== null) return;
+  if (run.parked !== null || run.snapshot === null) return;
+  const event = { type: 'flyd.cancel', reason: run.cancel };
+  if (!accepts(run.snapshot, event)) return;
+  run.cancelDelivered = true;
+  step(run, { type: 'cancel', reason: run.cancel }, event, null, draft, rules);
 }

@@ -141,16 +141,32 @@ export function openEngine(options: EngineOptions): Engine {
   function own(): void {
     if (closing !== null) throw aborted('interrupted', 'the engine is closing');
     if (lock !== null) return;
-    lock = owners.hold(token);
-    for (const { hash, config, definition } of registry.all())
-      commits.putDefinition({
-        hash,
-        config,
-        machine: definition.name,
-        version: definition.version,
-        at: system.now(),
-      });
-    for (const [name, places] of Object.entries(options.queues ?? {})) commits.setQueue(name, places);
+    const held = owners.hold(token);
+    try {
+      for (const { hash, config, definition } of registry.all())
+        commits.putDefinition({
+          hash,
+          config,
+          machine: definition.name,
+          version: definition.version,
+          at: system.now(),
+        });
+      for (const [name, places] of Object.entries(options.queues ?? {})) commits.setQueue(name, places);
+    } catch (fault) {
+      held.release();
+      throw fault;
+    }
+    lock = held;
+  }
+
+  /** A write that fails may be durable all the same: what this process owns is then looked at again. */
+  function writing<T>(work: () => T): T {
+    try {
+      return work();
+    } catch (fault) {
+      host.doubt();
+      throw fault;
+    }
   }
 
   function rowOf(id: string): RunRow {
@@ -167,7 +183,7 @@ export function openEngine(options: EngineOptions): Engine {
   function takeTree(id: string): number[] {
     own();
     const rows = reads.subtree(id).flatMap((member) => reads.run(member) ?? []);
-    return host.takeOver(rows);
+    return writing(() => host.takeOver(rows));
   }
 
   return {
@@ -183,28 +199,28 @@ export function openEngine(options: EngineOptions): Engine {
         const earlier = reads.runByUid(id);
         if (earlier !== undefined) return { id, joined: true };
       }
-      const started = commits.insertRun(
-        {
-          uid: id ?? system.newId(),
-          machine: definition.name,
-          version: definition.version,
-          definition: known.hash,
-          key: key === undefined ? definition.key(input) : key,
-          input: toText(input, 'input'),
-          state: '',
-          queue: definition.queue,
-        },
-        { owner: token, standalone: true, at: system.now() },
-      );
-      if (started.joined) host.look();
-      else host.adopt(started.id);
-      return { id: started.uid, joined: started.joined };
+      const run = {
+        uid: id ?? system.newId(),
+        machine: definition.name,
+        version: definition.version,
+        definition: known.hash,
+        key: key === undefined ? definition.key(input) : key,
+        input: toText(input, 'input'),
+        state: '',
+        queue: definition.queue,
+      };
+      return writing(() => {
+        const started = commits.insertRun(run, { owner: token, standalone: true, at: system.now() });
+        if (started.joined) host.look();
+        else host.adopt(started.id);
+        return { id: started.uid, joined: started.joined };
+      });
     },
 
     async resume({ id } = {}) {
       own();
       const before = id === undefined ? reads.runs({ live: true }) : [];
-      const taken = id === undefined ? host.takeOver(before) : takeTree(id);
+      const taken = id === undefined ? writing(() => host.takeOver(before)) : takeTree(id);
       const rows = taken.flatMap((member) => reads.run(member) ?? []);
       const uids = new Set(rows.map(({ uid }) => uid));
       return rows
@@ -224,17 +240,23 @@ export function openEngine(options: EngineOptions): Engine {
       const row = rowOf(id);
       if (row.endedAt !== null)
         throw unrecoverable('run_not_active', `the run has ended (${row.status})`, { subject: id });
-      commits.insertEvent(row.id, toText(event, 'event'), { dedupe: dedupe ?? null, at: system.now() });
-      host.look();
+      const text = toText(event, 'event');
+      writing(() => {
+        commits.insertEvent(row.id, text, { dedupe: dedupe ?? null, at: system.now() });
+        host.look();
+      });
     },
 
     async cancel(id, { reason } = {}) {
       const row = rowOf(id);
       if (row.endedAt !== null)
         throw unrecoverable('run_not_active', `the run has ended (${row.status})`, { subject: id });
-      commits.requestCancel(row.id, JSON.stringify({ reason: reason ?? 'asked for', at: system.now() }));
-      takeTree(id);
-      host.look();
+      const cancel = JSON.stringify({ reason: reason ?? 'asked for', at: system.now() });
+      writing(() => {
+        commits.requestCancel(row.id, cancel);
+        takeTree(id);
+        host.look();
+      });
     },
 
     async retry(id) {
@@ -244,9 +266,14 @@ export function openEngine(options: EngineOptions): Engine {
           subject: id,
           hint: 'start it anew',
         });
-      commits.insertEvent(row.id, JSON.stringify({ type: 'flyd.retry' }), { dedupe: null, at: system.now() });
-      takeTree(id);
-      host.look();
+      writing(() => {
+        commits.insertEvent(row.id, JSON.stringify({ type: 'flyd.retry' }), {
+          dedupe: null,
+          at: system.now(),
+        });
+        takeTree(id);
+        host.look();
+      });
     },
 
     async wait(id, { until = 'ended', signal } = {}) {

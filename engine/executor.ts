@@ -26,8 +26,11 @@ interface Attempt {
 export class Executor {
   readonly #options: ExecutorOptions;
   readonly #running = new Map<LiveRun, Map<string, Attempt>>();
-  /** Attempts that were told to stop and have not yet: nothing new of their run starts before they have. */
-  readonly #winding = new Map<LiveRun, Set<Attempt>>();
+  /**
+   * Attempts that were told to stop and have not yet: nothing new of their run starts before they have.
+   * By the run's number, because a run that is read anew is another object.
+   */
+  readonly #winding = new Map<number, Set<Attempt>>();
   #closed = false;
 
   constructor(options: ExecutorOptions) {
@@ -40,16 +43,21 @@ export class Executor {
     for (const [child, attempt] of running)
       if (run.effects.get(child)?.epoch !== attempt.epoch)
         this.#stop(run, child, attempt, aborted('superseded', 'the run no longer wants this effect'));
-    if (this.#closed || run.parked !== null || this.#winding.has(run)) return;
+    if (this.#closed || run.parked !== null || this.isWinding(run)) return;
     const now = this.#options.system.now();
     for (const [child, effect] of run.effects)
-      if (effect.state !== 'parked' && effect.dueAt <= now && !this.isRunning(run, child))
+      if (
+        effect.state !== 'parked' &&
+        effect.dueAt <= now &&
+        !this.isRunning(run, child) &&
+        !isAnswered(run, child, effect.epoch)
+      )
         this.#start(run, child, effect);
   }
 
   /** Something of the run was told to stop and has not yet. */
   isWinding(run: LiveRun): boolean {
-    return this.#winding.has(run);
+    return this.#winding.has(run.id);
   }
 
   isRunning(run: LiveRun, child: string): boolean {
@@ -115,16 +123,16 @@ export class Executor {
 
   #stop(run: LiveRun, child: string, attempt: Attempt, why: FlydError): void {
     this.#forget(run, child);
-    const winding = this.#winding.get(run) ?? new Set<Attempt>();
+    const winding = this.#winding.get(run.id) ?? new Set<Attempt>();
     winding.add(attempt);
-    this.#winding.set(run, winding);
+    this.#winding.set(run.id, winding);
     attempt.abort.abort(why);
   }
 
   #finish(run: LiveRun, child: string, attempt: Attempt, mail: Mail | null): void {
-    const winding = this.#winding.get(run);
+    const winding = this.#winding.get(run.id);
     if (winding?.delete(attempt)) {
-      if (winding.size === 0) this.#winding.delete(run);
+      if (winding.size === 0) this.#winding.delete(run.id);
       this.#options.settled(run);
       return;
     }
@@ -138,3 +146,7 @@ export class Executor {
     if (attempts?.size === 0) this.#running.delete(run);
   }
 }
+
+/** Its result is there, and only waits to be taken: kept while the run was parked, or stored by an earlier owner. */
+const isAnswered = (run: LiveRun, child: string, epoch: number): boolean =>
+  run.mailbox.some((mail) => 'child' in mail && mail.child === child && mail.epoch === epoch);

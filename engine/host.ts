@@ -4,6 +4,7 @@ import { advance } from './advance.ts';
 import { type Draft, newDraft, type Rules, toWrite } from './draft.ts';
 import { Executor } from './executor.ts';
 import type { Registry } from './registry.ts';
+import { limitPauses } from './retry.ts';
 import { type LiveRun, liveRun, type Mail } from './run.ts';
 import { type MachineEvent, revive } from './statechart.ts';
 import type { Json, OwnerLocks, RetryPolicies, System, Timer } from './types.ts';
@@ -33,6 +34,8 @@ const pollMs = 25;
 const rereadMs = 1000;
 /** A dead owner leaves no commit behind: look for those now and then. */
 const sweepMs = 250;
+/** Wall clocks are set, and machines sleep: a deadline further off is looked at again on the way. */
+const alarmMsMax = 60_000;
 
 /**
  * Moves the runs that this process owns. Mail is taken in ticks: every run with mail computes its next
@@ -46,6 +49,9 @@ export class Host {
   readonly #executor: Executor;
   #ticking: Timer | null = null;
   #polling: Timer | null = null;
+  #doubting: Timer | null = null;
+  /** Runs of failed commits: whether they changed is to be told when it is known. */
+  readonly #doubted = new Set<number>();
   #seenVersion = -1;
   #sweptAt = 0;
   #closed = false;
@@ -57,7 +63,11 @@ export class Host {
     this.#executor = new Executor({
       system: options.system,
       deliver: (run, mail) => this.#post(run, mail),
-      settled: (run) => this.#reconcile(run),
+      // The run may have been dropped meanwhile, and read anew.
+      settled: ({ id }) => {
+        const run = this.#runs.get(id);
+        if (run !== undefined) this.#reconcile(run);
+      },
       progress: options.progress,
       probe: options.probe,
     });
@@ -96,7 +106,7 @@ export class Host {
         continue;
       }
       this.#readInbox(run);
-      if (cancel !== null && !run.mailbox.some(({ type }) => type === 'cancel'))
+      if (cancel !== null && run.cancel === null && !run.mailbox.some(({ type }) => type === 'cancel'))
         this.#post(run, { type: 'cancel', reason: reasonOf(cancel) });
     }
     this.#admit();
@@ -125,6 +135,15 @@ export class Host {
     return taken;
   }
 
+  /** The outcome of a write is unknown: soon, all that this process owns is looked at again. */
+  doubt(): void {
+    if (this.#closed) return;
+    this.#doubting ??= this.#options.system.setTimer(() => {
+      this.#doubting = null;
+      this.#guard(() => this.#recollect());
+    }, rereadMs);
+  }
+
   watch(id: number): () => void {
     this.watched.add(id);
     this.#keepPolling();
@@ -135,6 +154,7 @@ export class Host {
   async close(why: FlydError): Promise<void> {
     this.#closed = true;
     this.#polling?.cancel();
+    this.#doubting?.cancel();
     await this.#executor.close(why);
     this.#ticking?.cancel();
     this.#ticking = null;
@@ -148,7 +168,12 @@ export class Host {
   #revive(run: LiveRun, version: number): boolean {
     try {
       if (version !== run.definition.version) this.#migrate(run, version);
-      if (run.seq > 0) run.snapshot = revive(run.definition.machine, run.json);
+      if (run.seq > 0)
+        run.snapshot = revive(
+          run.definition.machine,
+          run.json,
+          [...run.timers.values()].map(({ event }) => event),
+        );
       return true;
     } catch (thrown) {
       this.#options.commits.parkRow(run.id, JSON.stringify(toErrorRecord(thrown)));
@@ -201,8 +226,27 @@ export class Host {
     this.#mailed.add(run);
     this.#ticking ??= this.#options.system.setTimer(() => {
       this.#ticking = null;
-      this.#tick();
+      this.#guard(() => this.#tick());
     }, 0);
+  }
+
+  /** What fails half-way, for the database's sake, is made good later. */
+  #guard(work: () => void): void {
+    try {
+      work();
+    } catch (fault) {
+      this.doubt();
+      this.#options.fault(fault);
+    }
+  }
+
+  #recollect(): void {
+    const { reads, token, changed } = this.#options;
+    for (const id of reads.ownedBy(token)) this.adopt(id);
+    this.look();
+    for (const run of this.#runs.values()) this.#reconcile(run);
+    changed([...new Set([...this.#runs.keys(), ...this.watched, ...this.#doubted])]);
+    this.#doubted.clear();
   }
 
   #tick(): void {
@@ -234,12 +278,12 @@ export class Host {
 
   /** Whether the commit was written is unknown: what is in memory is worth nothing now, and is read anew. */
   #lost(drafts: readonly { run: LiveRun }[], fault: unknown): void {
-    for (const { run } of drafts)
+    for (const { run } of drafts) {
       this.#drop(run, aborted('database_failed', 'the commit failed', { cause: fault }));
+      this.#doubted.add(run.id);
+    }
+    this.doubt();
     this.#options.fault(fault);
-    this.#options.system.setTimer(() => {
-      for (const { run } of drafts) this.adopt(run.id);
-    }, rereadMs);
   }
 
   #takeMail(): { run: LiveRun; draft: Draft; write: RunWrite }[] {
@@ -283,6 +327,7 @@ export class Host {
 
   /** Starts and stops effects as the committed run wants it, and sets its next alarm. */
   #reconcile(run: LiveRun): void {
+    limitPauses(run, this.#options.system.now(), this.#options.retry);
     this.#executor.reconcile(run);
     this.#wakes.get(run)?.cancel();
     this.#wakes.delete(run);
@@ -294,7 +339,7 @@ export class Host {
       if (effect.state !== 'parked' && !this.#executor.isRunning(run, child))
         next = Math.min(next, effect.dueAt);
     if (next === Number.POSITIVE_INFINITY) return;
-    const delay = Math.max(next - this.#options.system.now(), 1);
+    const delay = Math.min(Math.max(next - this.#options.system.now(), 1), alarmMsMax);
     this.#wakes.set(
       run,
       this.#options.system.setTimer(() => this.#ring(run), delay),
@@ -319,11 +364,7 @@ export class Host {
     if (this.#polling !== null || this.#closed) return;
     this.#polling = this.#options.system.setTimer(() => {
       this.#polling = null;
-      try {
-        this.#poll();
-      } catch (fault) {
-        this.#options.fault(fault);
-      }
+      this.#guard(() => this.#poll());
       if (this.#runs.size > 0 || this.watched.size > 0) this.#keepPolling();
     }, pollMs);
   }
@@ -336,7 +377,9 @@ export class Host {
       this.look();
       this.#options.changed([...this.watched]);
     }
-    if (system.now() - this.#sweptAt < sweepMs) return;
+    const sinceMs = system.now() - this.#sweptAt;
+    // Less than nothing: the wall clock was set back.
+    if (sinceMs >= 0 && sinceMs < sweepMs) return;
     this.#sweptAt = system.now();
     const wanted = reads.foreignChildren(token);
     for (const id of this.watched) {

@@ -1,6 +1,7 @@
 import type { ErrorRecord } from '#core/errors';
 import { type Draft, note, type Rules } from './draft.ts';
 import type { LiveEffect, LiveRun } from './run.ts';
+import type { RetryPolicies } from './types.ts';
 
 /** Errors that nobody classified are probably bugs: try less often. */
 const unclassifiedAttemptsMax = 3;
@@ -46,13 +47,27 @@ export function lookAgain(
   note(run, { type: event, src: effect.src, attempt, error }, ms, error, draft);
 }
 
+/** An effect that a clock ahead of ours has dated waits no longer than its policy allows. */
+export function limitPauses(run: LiveRun, now: number, retry: RetryPolicies): void {
+  for (const effect of run.effects.values()) {
+    if (effect.dueAt <= now) continue;
+    const { pending, recoverable } = { ...retry, ...run.definition.retry[effect.src] };
+    const policy = effect.state === 'pending' ? pending : recoverable;
+    const longestMs = effect.attempt + effect.looks === 0 ? 0 : policy.pauseMsMax * (1 + jitter);
+    effect.dueAt = Math.min(effect.dueAt, now + longestMs);
+  }
+}
+
+/** Of a pause, either way: so that many that failed together do not come back together. */
+const jitter = 0.5;
+
 function pauseMs(
   { pauseMs, pauseMsMax }: { pauseMs: number; pauseMsMax: number },
   nth: number,
   rules: Rules,
 ): number {
   const pause = Math.min(pauseMs * 2 ** Math.min(nth - 1, 30), pauseMsMax);
-  return Math.round(pause * (0.5 + rules.random()));
+  return Math.round(pause * (1 - jitter + 2 * jitter * rules.random()));
 }
 
 /** Gives everything that waits for a person or the world a new try, in the runs below as well. */

@@ -28,6 +28,8 @@ export interface LiveRun {
   links: Map<string, LiveLink>;
   /** Why the run as a whole cannot move. */
   parked: ErrorRecord | null;
+  /** Why it is to be cancelled; null while nobody has told this process so. */
+  cancel: string | null;
   cancelDelivered: boolean;
   ended: 'done' | 'failed' | 'cancelled' | null;
   output: Json | null;
@@ -127,6 +129,7 @@ export function liveRun(
     ),
     links: new Map(links.map(({ childId, epoch, settled }) => [childId, { epoch, settled }])),
     parked: parse(row.parked) as ErrorRecord | null,
+    cancel: null,
     cancelDelivered: row.cancelDelivered,
     ended: null,
     output: null,

@@ -64,6 +64,15 @@ export function move(machine: AnyStateMachine, snapshot: Snapshot, event: Machin
 /** Whether the event would be taken in this snapshot. */
 export const accepts = (snapshot: Snapshot, event: MachineEvent): boolean => snapshot.can(event as never);
 
+/** Whether any state of the machine does something on events of this type. */
+export const knows = (machine: AnyStateMachine, { type }: MachineEvent): boolean =>
+  allNodes(machine.root).some((node) =>
+    [...node.transitions.keys()].some(
+      (descriptor) =>
+        descriptor === type || (descriptor.endsWith('*') && type.startsWith(descriptor.slice(0, -1))),
+    ),
+  );
+
 /** The snapshot as plain data, to be stored. */
 export const persist = (machine: AnyStateMachine, snapshot: Snapshot): Json =>
   plain(machine.getPersistedSnapshot(snapshot), 'snapshot');
@@ -71,9 +80,11 @@ export const persist = (machine: AnyStateMachine, snapshot: Snapshot): Json =>
 /**
  * The live snapshot of stored data. XState's own restore turns a removed state into an error snapshot
  * without context and drops children whose source is gone, silently; here anything that would not
- * persist to the very same data throws `snapshot_refused`, and nothing is lost.
+ * persist to the very same data throws `snapshot_refused`, and nothing is lost. So does a state that
+ * invokes what was never started, or no longer takes one of the events that `timers` will bring: the run
+ * would wait for ever.
  */
-export function revive(machine: AnyStateMachine, stored: Json): Snapshot {
+export function revive(machine: AnyStateMachine, stored: Json, timers: Iterable<MachineEvent>): Snapshot {
   const shaped = typeof stored === 'object' && stored !== null && !Array.isArray(stored);
   if (!shaped || typeof stored.status !== 'string' || !('context' in stored) || !('children' in stored))
     throw unrecoverable('snapshot_refused', 'the stored snapshot is not one of a state machine', {
@@ -103,7 +114,23 @@ export function revive(machine: AnyStateMachine, stored: Json): Snapshot {
       subject: machine.id,
       hint: 'raise the machine version and register a migration from the stored one',
     });
+  refuseStrangers(machine, snapshot, timers);
   return snapshot;
+}
+
+function refuseStrangers(machine: AnyStateMachine, snapshot: Snapshot, timers: Iterable<MachineEvent>): void {
+  const active = snapshot._nodes as StateNodes[];
+  const refuse = (what: string) =>
+    unrecoverable('snapshot_refused', what, {
+      subject: machine.id,
+      hint: 'raise the machine version and register a migration from the stored one',
+    });
+  for (const { id } of active.flatMap((node) => node.invoke))
+    if (snapshot.status === 'active' && snapshot.children[id] === undefined)
+      throw refuse(`the state now invokes '${id}', which this run never started`);
+  for (const { type } of timers)
+    if (type.startsWith('xstate.after.') && !active.some((node) => node.transitions.has(type)))
+      throw refuse(`the state no longer has the deadline '${type}'`);
 }
 
 /** State, outcome and output of a snapshot. Final states tell failure and cancellation by their tags. */

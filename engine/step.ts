@@ -188,7 +188,7 @@ function park(run: LiveRun, mail: Mail, event: MachineEvent, thrown: unknown, dr
         cause: thrown,
       }),
   );
-  if (mail.type === 'result' || mail.type === 'timer')
+  if (mail.type === 'result' || mail.type === 'timer' || mail.type === 'cancel')
     draft.operations.push({
       type: 'event.keep',
       event: JSON.stringify(event),

@@ -145,6 +145,7 @@ export function createCommits(db: Database): Commits {
   function end(run: number, at: number): void {
     sql.dropEffects.run(run);
     sql.dropTimers.run(run);
+    sql.dropResults.run(run);
     for (const { childId } of sql.liveLinks.all(run) as { childId: string }[])
       release(run, childId, 'parent ended');
     const { uid, status, output, error } = sql.result.get(run) as {
@@ -296,6 +297,7 @@ function prepareAll(db: Database) {
       VALUES (@run, @timer, @epoch, @event, @dueAt)`,
     dropTimer: 'DELETE FROM timers WHERE run = ? AND timer = ?',
     dropTimers: 'DELETE FROM timers WHERE run = ?',
+    dropResults: `DELETE FROM events WHERE run = ? AND direction = 'in' AND applied IS NULL AND child IS NOT NULL`,
     insertRun: `INSERT INTO runs
       (uid, machine, version, definition, key, input, status, state, owner, standalone, queue, created_at, updated_at)
       VALUES (@uid, @machine, @version, @definition, @key, @input, @status, @state, @owner, @standalone, @queue, @at, @at)`,
@@ -322,10 +324,11 @@ function prepareAll(db: Database) {
     forgetEvent: 'DELETE FROM events WHERE id = ? AND dedupe IS NULL',
     markApplied: 'UPDATE events SET applied = ? WHERE id = ?',
     requestCancel: 'UPDATE runs SET cancel = ? WHERE id = ? AND cancel IS NULL AND ended_at IS NULL',
-    admit: `UPDATE runs SET admitted = 1 WHERE id = @run AND admitted = 0 AND (
+    // True for one that has its place already: its owner may not have heard that the commit was written.
+    admit: `UPDATE runs SET admitted = 1 WHERE id = @run AND (admitted = 1 OR (
       SELECT count(*) FROM runs WHERE queue = @queue AND admitted = 1 AND ended_at IS NULL
         AND status NOT IN ('pending', 'parked')
-      ) < coalesce((SELECT places FROM queues WHERE name = @queue), 1)`,
+      ) < coalesce((SELECT places FROM queues WHERE name = @queue), 1))`,
     setQueue:
       'INSERT INTO queues (name, places) VALUES (?, ?) ON CONFLICT DO UPDATE SET places = excluded.places',
     parkRow: 'UPDATE runs SET parked = ? WHERE id = ? AND ended_at IS NULL',

@@ -34,6 +34,7 @@ export function createReads(db: Database) {
   const claim = db.prepare(
     'UPDATE runs SET owner = @to WHERE id = @run AND owner IS @from AND ended_at IS NULL',
   );
+  const ownedBy = db.prepare('SELECT id FROM runs WHERE owner = ? AND ended_at IS NULL ORDER BY id').pluck();
   const disown = db.prepare('UPDATE runs SET owner = NULL WHERE owner = ? AND ended_at IS NULL');
   const moving = db.prepare(`WITH RECURSIVE tree(id) AS (
       SELECT id FROM runs WHERE id = ?
@@ -143,6 +144,8 @@ export function createReads(db: Database) {
     inbox: (run: number): EventRow[] => inboxOf.all({ run }),
     /** Runs of this owner that have events to take, or a cancel to hear. */
     calledFor: (owner: string): { id: number; cancel: string | null }[] => calledFor.all({ owner }),
+    /** Live runs of this owner, oldest first. */
+    ownedBy: (owner: string): number[] => ownedBy.all(owner) as number[],
     /** Live runs that runs of this owner wait for and that somebody else has, or nobody. */
     foreignChildren: (owner: string): { id: number; owner: string | null }[] =>
       foreignChildren.all({ owner }),

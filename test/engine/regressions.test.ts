@@ -1,0 +1,480 @@
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import SqliteDatabase from 'better-sqlite3';
+import { assign, setup } from 'xstate';
+import { recoverable } from '#core/errors';
+import { type Definition, defineMachine, type Effect, effect, type Json } from '#engine/index';
+import {
+  createClock,
+  memoryLocks,
+  SimulatedProcess,
+  sqliteError,
+  type TransactionHooks,
+} from '#engine/testing/index';
+import { tempFolder } from '../support/engine.ts';
+
+// Faults of the engine that the simulation has found, each as the shortest story that shows it.
+
+type None = Record<string, never>;
+
+/** Several processes on one database, a clock that moves when told, and a look at the rows. */
+function laboratory(t: TestContext) {
+  const path = join(tempFolder(t), 'engine.db');
+  const clock = createClock();
+  const locks = memoryLocks({ now: () => clock.now() });
+  return {
+    clock,
+    boot(
+      name: string,
+      machines: Definition[],
+      transactions: TransactionHooks = {},
+      queues: Record<string, number> = {},
+    ): SimulatedProcess {
+      const process = new SimulatedProcess({
+        name,
+        path,
+        locks,
+        clock: clock.process(name),
+        transactions,
+        queues,
+        machines: () => machines,
+        retry: { recoverable: { attemptsMax: 1, pauseMs: 10, pauseMsMax: 10 } },
+      });
+      t.after(() => process.die());
+      return process;
+    },
+    rows(query: string): unknown[] {
+      const db = new SqliteDatabase(path, { readonly: true });
+      try {
+        return db.prepare(query).all();
+      } finally {
+        db.close();
+      }
+    },
+  };
+}
+
+/** COMMIT number `nth` from now on is durable, and says that it failed. */
+function unknownCommit(nth: number): TransactionHooks & { left: number } {
+  const hooks = {
+    left: nth,
+    commit(_: SimulatedProcess, commit: () => void): void {
+      commit();
+      if (--hooks.left === 0) throw sqliteError('SQLITE_IOERR_FSYNC');
+    },
+  };
+  return hooks;
+}
+
+const oneMachine = setup({
+  types: { output: {} as Json },
+  actors: { work: effect<None, Json>() },
+}).createMachine({
+  id: 'one',
+  initial: 'working',
+  states: {
+    working: { invoke: { id: 'work', src: 'work', input: {}, onDone: 'worked' } },
+    worked: { type: 'final' },
+  },
+  output: null,
+});
+/** A machine of one effect. */
+const one = (work: Effect<None, Json> = async () => null, name = 'one'): Definition<None, Json> =>
+  defineMachine({ name, version: 1, machine: oneMachine, actors: { work } });
+const input = {} as never;
+
+test('a process whose first write met a locked database can start runs later', async (t) => {
+  const { boot, clock } = laboratory(t);
+  const machine = one();
+  let locked = 1;
+  const a = boot('a', [machine], {
+    begin() {
+      if (locked-- > 0) throw recoverable('database_busy', 'locked');
+    },
+  });
+  await assert.rejects(a.engine.start(machine, { input }), { code: 'database_busy' });
+  const { id } = await a.engine.start(machine, { input });
+  await clock.advance(100);
+  assert.equal(a.engine.run(id).status, 'done');
+});
+
+test('a start whose COMMIT was durable and said that it failed is moved all the same', async (t) => {
+  const { boot, clock } = laboratory(t);
+  const machine = one();
+  const unknown = unknownCommit(Number.POSITIVE_INFINITY);
+  const a = boot('a', [machine], unknown);
+  await a.engine.start(machine, { input, id: 'first' });
+  await clock.advance(1000);
+  unknown.left = 1;
+  await assert.rejects(a.engine.start(machine, { input, id: 'second' }), { code: 'database_failed' });
+  await clock.advance(3000);
+  assert.deepEqual(await a.engine.start(machine, { input, id: 'second' }), { id: 'second', joined: true });
+  assert.equal(a.engine.run('second').status, 'done');
+});
+
+test('a takeover whose COMMIT was durable and said that it failed is one', async (t) => {
+  const { boot, clock } = laboratory(t);
+  const a = boot('a', [one(() => new Promise(() => {}))]);
+  const { id } = await a.engine.start(a.machine('one'), { input });
+  await clock.advance(100);
+  a.die();
+  const unknown = unknownCommit(2);
+  const b = boot('b', [one()], unknown);
+  await assert.rejects(b.engine.resume(), { code: 'database_failed' });
+  assert.equal(b.engine.run(id).owner, b.token);
+  await b.engine.resume();
+  await clock.advance(3000);
+  assert.equal(b.engine.run(id).status, 'done');
+});
+
+const familyMachine = setup({ actors: { child: effect<None, Json>() } }).createMachine({
+  id: 'family',
+  initial: 'waiting',
+  states: {
+    waiting: { invoke: { id: 'child', src: 'child', input: {}, onDone: 'over', onError: 'over' } },
+    over: { type: 'final' },
+  },
+});
+const family = (child: Definition) =>
+  defineMachine({ name: 'family', version: 1, machine: familyMachine, actors: { child } });
+
+test('children that began with a COMMIT of unknown outcome are moved', async (t) => {
+  const { boot, clock } = laboratory(t);
+  const machine = family(one());
+  const unknown = unknownCommit(Number.POSITIVE_INFINITY);
+  const a = boot('a', [machine], unknown);
+  const { id } = await a.engine.start(machine, { input });
+  unknown.left = 1;
+  await clock.advance(5000);
+  assert.equal(unknown.left < 1, true);
+  assert.equal(a.engine.run(id).status, 'done');
+});
+
+test('a place in a queue that was taken with a COMMIT of unknown outcome is used', async (t) => {
+  const { boot, clock } = laboratory(t);
+  const queued = { ...one(), queue: 'places' };
+  const unknown = unknownCommit(Number.POSITIVE_INFINITY);
+  const a = boot('a', [queued], unknown, { places: 1 });
+  const { id: first } = await a.engine.start(queued, { input });
+  await clock.advance(1000);
+  assert.equal(a.engine.run(first).status, 'done');
+  // The first COMMIT is the start, the second takes the place.
+  unknown.left = 2;
+  await assert.rejects(a.engine.start(queued, { input, id: 'second' }), { code: 'database_failed' });
+  await clock.advance(3000);
+  assert.equal(a.engine.run('second').status, 'done');
+});
+
+const gateMachine = setup({
+  types: { events: {} as { type: 'open' } | { type: 'flyd.cancel' } },
+}).createMachine({
+  id: 'gate',
+  initial: 'shut',
+  states: {
+    shut: { on: { open: 'opened', 'flyd.cancel': 'cancelled' } },
+    opened: { type: 'final' },
+    cancelled: { type: 'final', tags: ['cancelled'] },
+  },
+});
+const gate = defineMachine({ name: 'gate', version: 1, machine: gateMachine, actors: {} });
+
+for (const [what, ask, status] of [
+  ['an event', (a: SimulatedProcess, id: string) => a.engine.send(id, { type: 'open' }), 'done'],
+  ['a cancel', (a: SimulatedProcess, id: string) => a.engine.cancel(id), 'cancelled'],
+] as const)
+  test(`${what} whose COMMIT was durable and said that it failed is heard`, async (t) => {
+    const { boot, clock } = laboratory(t);
+    const unknown = unknownCommit(Number.POSITIVE_INFINITY);
+    const a = boot('a', [gate], unknown);
+    const { id } = await a.engine.start(gate, { input });
+    await clock.advance(100);
+    unknown.left = 1;
+    await assert.rejects(ask(a, id), { code: 'database_failed' });
+    await clock.advance(3000);
+    assert.equal(a.engine.run(id).status, status);
+  });
+
+test('after a failed commit an effect starts again only when its last attempt has wound down', async (t) => {
+  const { boot, clock } = laboratory(t);
+  const running = new Set<string>();
+  let most = 0;
+  let finish = (): void => {};
+  const slow = one(async ({ effectId, attempt, signal }) => {
+    const name = `${effectId} ${attempt} ${running.size}`;
+    running.add(name);
+    most = Math.max(most, running.size);
+    await new Promise<void>((resolve) => {
+      finish = resolve;
+      if (signal.aborted) resolve();
+    });
+    running.delete(name);
+    return null;
+  });
+  let fail = false;
+  const a = boot('a', [slow, gate], {
+    commit(_, commit) {
+      if (fail) {
+        fail = false;
+        throw sqliteError('SQLITE_FULL');
+      }
+      commit();
+    },
+  });
+  const { id } = await a.engine.start(slow, { input });
+  await clock.advance(100);
+  // Any mail of the run will do: its commit fails, and the run is read anew.
+  await a.engine.retry(id);
+  fail = true;
+  await clock.advance(5000);
+  assert.equal(fail, false);
+  assert.equal(most, 1);
+  finish();
+  await clock.advance(5000);
+  finish();
+  await clock.advance(5000);
+  assert.equal(a.engine.run(id).status, 'done');
+  assert.equal(most, 1);
+});
+
+const carefulMachine = setup({
+  types: { events: {} as { type: 'flyd.cancel' } },
+  actors: { pay: effect<None, Json>(), refund: effect<None, Json>(), ship: effect<None, Json>() },
+}).createMachine({
+  id: 'careful',
+  initial: 'paying',
+  states: {
+    // Cannot be broken off: nobody could tell whether money went.
+    paying: { invoke: { id: 'pay', src: 'pay', input: {}, onDone: 'shipping' } },
+    shipping: {
+      on: { 'flyd.cancel': 'refunding' },
+      invoke: { id: 'ship', src: 'ship', input: {}, onDone: 'shipped' },
+    },
+    refunding: { invoke: { id: 'refund', src: 'refund', input: {}, onDone: 'cancelled' } },
+    shipped: { type: 'final' },
+    cancelled: { type: 'final', tags: ['cancelled'] },
+  },
+});
+
+test('a cancel waits for a state that takes it, also over a change of owner', async (t) => {
+  const { boot, clock } = laboratory(t);
+  const calls: string[] = [];
+  const never = (): Promise<Json> => new Promise(() => {});
+  const careful = (pay: Effect<None, Json>) =>
+    defineMachine({
+      name: 'careful',
+      version: 1,
+      machine: carefulMachine,
+      actors: {
+        pay,
+        ship: ({ signal }) =>
+          new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason))),
+        refund: async () => {
+          calls.push('refund');
+          return null;
+        },
+      },
+    });
+  const a = boot('a', [careful(never)]);
+  const { id } = await a.engine.start(a.machine('careful'), { input });
+  await clock.advance(100);
+  await a.engine.cancel(id);
+  await clock.advance(1000);
+  assert.equal(a.engine.run(id).state, 'paying');
+  a.die();
+  const b = boot('b', [careful(async () => null)]);
+  await b.engine.resume();
+  await clock.advance(1000);
+  assert.equal(b.engine.run(id).status, 'cancelled');
+  assert.equal(b.engine.run(id).state, 'cancelled');
+  assert.deepEqual(calls, ['refund']);
+});
+
+test('a machine that does nothing on a cancel, anywhere, just stops', async (t) => {
+  const { boot, clock } = laboratory(t);
+  const machine = one(() => new Promise(() => {}));
+  const a = boot('a', [machine]);
+  const { id } = await a.engine.start(machine, { input });
+  await clock.advance(100);
+  await a.engine.cancel(id);
+  await clock.advance(100);
+  assert.equal(a.engine.run(id).status, 'cancelled');
+});
+
+const pairMachine = setup({ actors: { child: effect<None, Json>() } }).createMachine({
+  id: 'pair',
+  initial: 'waiting',
+  states: {
+    waiting: {
+      invoke: [
+        { id: 'left', src: 'child', input: {}, onDone: 'over' },
+        { id: 'right', src: 'child', input: {}, onDone: 'over' },
+      ],
+    },
+    over: { type: 'final' },
+  },
+});
+
+test('a run that has ended keeps no results of its children', async (t) => {
+  const { boot, clock, rows } = laboratory(t);
+  const machine = defineMachine({ name: 'pair', version: 1, machine: pairMachine, actors: { child: one() } });
+  const a = boot('a', [machine]);
+  const { id } = await a.engine.start(machine, { input });
+  await clock.advance(1000);
+  assert.equal(a.engine.run(id).status, 'done');
+  assert.deepEqual(rows("SELECT event FROM events WHERE direction = 'in' AND applied IS NULL"), []);
+});
+
+const fragileMachine = (isBroken: () => boolean) =>
+  setup({
+    types: { events: {} as { type: 'shake' } },
+    actors: { work: effect<None, Json>() },
+    actions: {
+      shake: assign(() => {
+        if (isBroken()) throw new Error('a bug');
+        return {};
+      }),
+    },
+  }).createMachine({
+    id: 'fragile',
+    context: {},
+    initial: 'working',
+    states: {
+      working: {
+        on: { shake: { actions: 'shake' } },
+        invoke: { id: 'work', src: 'work', input: {}, onDone: 'worked' },
+      },
+      worked: { type: 'final' },
+    },
+  });
+
+test('an effect that ended while its run was parked is not started again by the retry', async (t) => {
+  const { boot, clock } = laboratory(t);
+  let broken = true;
+  let starts = 0;
+  let finish = (): void => {};
+  const machine = defineMachine({
+    name: 'fragile',
+    version: 1,
+    machine: fragileMachine(() => broken),
+    actors: {
+      work: () => {
+        starts += 1;
+        return new Promise<Json>((resolve) => {
+          finish = () => resolve(null);
+        });
+      },
+    },
+  });
+  const a = boot('a', [machine]);
+  const { id } = await a.engine.start(machine, { input });
+  await clock.advance(100);
+  await a.engine.send(id, { type: 'shake' });
+  await clock.advance(100);
+  assert.equal(a.engine.run(id).error?.code, 'transition_threw');
+  finish();
+  await clock.advance(100);
+  broken = false;
+  await a.engine.retry(id);
+  await clock.advance(100);
+  assert.equal(a.engine.run(id).status, 'done');
+  assert.equal(starts, 1);
+});
+
+test('a wall clock that is set back does not hold up the takeover of dead owners', async (t) => {
+  const { boot, clock } = laboratory(t);
+  const machine = one();
+  const a = boot('a', [one(() => new Promise(() => {}))]);
+  const { id } = await a.engine.start(a.machine('one'), { input });
+  await clock.advance(1000);
+  const b = boot('b', [machine]);
+  void b.engine.wait(id).catch(() => {});
+  await clock.advance(1000);
+  b.clock.skewMs = -3600_000;
+  a.die();
+  await clock.advance(1000);
+  assert.equal(b.engine.run(id).status, 'done');
+});
+
+test('an effect that a fast clock has dated starts at once in the process that takes over', async (t) => {
+  const { boot, clock } = laboratory(t);
+  const a = boot('a', [one(() => new Promise(() => {}))]);
+  a.clock.skewMs = 3600_000;
+  const { id } = await a.engine.start(a.machine('one'), { input });
+  await clock.advance(100);
+  a.die();
+  const b = boot('b', [one()]);
+  await b.engine.resume();
+  await clock.advance(100);
+  assert.equal(b.engine.run(id).status, 'done');
+});
+
+test('a deadline is met within a minute when the wall clock was set forward', async (t) => {
+  const { boot, clock } = laboratory(t);
+  const machine = setup({ delays: { long: 3600_000 } }).createMachine({
+    id: 'late',
+    initial: 'waiting',
+    states: { waiting: { after: { long: 'over' } }, over: { type: 'final' } },
+  });
+  const late = defineMachine({ name: 'late', version: 1, machine, actors: {} });
+  const a = boot('a', [late]);
+  const { id } = await a.engine.start(late, { input });
+  await clock.advance(100);
+  a.clock.skewMs = 3600_000;
+  await clock.advance(61_000);
+  assert.equal(a.engine.run(id).status, 'done');
+});
+
+const twoMachine = setup({
+  actors: { quick: effect<None, Json>(), slow: effect<None, Json>() },
+}).createMachine({
+  id: 'two',
+  initial: 'working',
+  states: {
+    working: {
+      invoke: [
+        { id: 'quick', src: 'quick', input: {} },
+        { id: 'slow', src: 'slow', input: {}, onDone: 'worked' },
+      ],
+    },
+    worked: { type: 'final' },
+  },
+});
+
+test('an owner that lost its run starts nothing of it when its effects have wound down', async (t) => {
+  const { boot, clock } = laboratory(t);
+  const never = (): Promise<Json> => new Promise(() => {});
+  const two = (quick: Effect<None, Json>, slow: Effect<None, Json>) =>
+    defineMachine({ name: 'two', version: 1, machine: twoMachine, actors: { quick, slow } });
+  let starts = 0;
+  let finishQuick = (): void => {};
+  let stopSlow = (): void => {};
+  const robbed = two(
+    () =>
+      new Promise((resolve) => {
+        finishQuick = () => resolve(null);
+      }),
+    ({ signal }) => {
+      starts += 1;
+      return new Promise((_, reject) => {
+        stopSlow = () => reject(signal.reason);
+      });
+    },
+  );
+  const a = boot('a', [robbed]);
+  const { id } = await a.engine.start(robbed, { input });
+  await clock.advance(100);
+  a.freeze();
+  a.loseLock();
+  const b = boot('b', [two(never, never)]);
+  await b.engine.resume();
+  await clock.advance(100);
+  assert.equal(a.engine.run(id).owner, b.token);
+  a.wake();
+  // Its commit of this result is refused: so it learns that the run is another's.
+  finishQuick();
+  await clock.advance(100);
+  stopSlow();
+  await clock.advance(5000);
+  assert.equal(starts, 1);
+});
