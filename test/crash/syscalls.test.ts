@@ -78,7 +78,8 @@ function under({ call, when, program }: Shot): string[] {
   ];
 }
 
-async function shootAt(t: TestContext, driver: string, count: number): Promise<void> {
+async function shootAt(t: TestContext, driver: string, few: number): Promise<void> {
+  const count = Number(process.env.FLYD_TEST_SHOTS ?? few);
   const lab = labFolder(t);
   const family = makeFamily(lab);
   const { reference } = await undisturbed(lab, family, driver);

@@ -166,6 +166,26 @@ test('a place in a queue that was taken with a COMMIT of unknown outcome is used
   assert.equal(a.engine.run('second').status, 'done');
 });
 
+test('a run that waits for a person gives its place in the queue to the next', async (t) => {
+  const { boot, clock } = laboratory(t);
+  const queued = (name: string, work: Effect<None, Json>) => ({ ...one(work, name), queue: 'places' });
+  let fail = (): void => {};
+  const failing = new Promise<Json>((_, reject) => {
+    fail = () => reject(recoverable('source_unavailable', 'down'));
+  });
+  const broken = queued('broken', () => failing);
+  const sound = queued('sound', async () => null);
+  const a = boot('a', [broken, sound], {}, { places: 1 });
+  const first = await a.engine.start(broken, { input });
+  const second = await a.engine.start(sound, { input });
+  await clock.advance(3000);
+  assert.equal(a.engine.run(second.id).status, 'waiting');
+  fail();
+  await clock.advance(3000);
+  assert.equal(a.engine.run(first.id).status, 'parked');
+  assert.equal(a.engine.run(second.id).status, 'done');
+});
+
 const gateMachine = setup({
   types: { events: {} as { type: 'open' } | { type: 'flyd.cancel' } },
 }).createMachine({

@@ -6,6 +6,7 @@ import { unrecoverable } from '#core/errors';
 import {
   fileError,
   leftoverPattern,
+  removeLeftovers,
   renameDurably,
   syncDir,
   unlinkDurably,
@@ -84,4 +85,14 @@ test('leftovers of a kill are told from other files', () => {
     names.map((name) => leftoverPattern.test(name)),
     [true, false, false, false],
   );
+});
+
+test('what killed writers of a file left is removed, and nothing of others', async (t) => {
+  const folder = tempFolder(t);
+  const temp = (name: string): string => `.${name}.flyd-0123456789abcdef.tmp`;
+  for (const name of [temp('mine'), temp('mine.not'), 'mine', '.mine.tmp'])
+    writeFileSync(join(folder, name), '');
+  await removeLeftovers(join(folder, 'mine'));
+  assert.deepEqual(readdirSync(folder).sort(), [temp('mine.not'), '.mine.tmp', 'mine']);
+  await assert.rejects(removeLeftovers(join(folder, 'gone', 'x')), failsWith('system_call'));
 });
