@@ -83,7 +83,10 @@ export class Host {
     if (known === undefined) return;
     const stored = { row, effects: reads.effects(id), timers: reads.timers(id), links: reads.links(id) };
     const run = liveRun(stored, known.definition, known.hash);
-    if (!this.#revive(run, row.version)) return;
+    if (!this.#revive(run, row.version)) {
+      this.#admit();
+      return;
+    }
     this.#runs.set(id, run);
     // What the world lacked may be there by now: look again at once.
     for (const effect of run.effects.values())
@@ -319,10 +322,11 @@ export class Host {
     if (draft.unparked) this.#readInbox(run);
     this.#reconcile(run);
     for (const child of children) if (!child.joined) this.adopt(child.run);
+    // A failure may free a place in a queue: its own, or that of a run above it.
     const reaches = write.operations.some(
-      ({ type }) => type.startsWith('child.') || type.startsWith('event.'),
+      ({ type }) => type.startsWith('child.') || type.startsWith('event.') || type === 'effect.fail',
     );
-    return run.ended !== null || reaches;
+    return run.ended !== null || run.parked !== null || reaches;
   }
 
   /** Starts and stops effects as the committed run wants it, and sets its next alarm. */
