@@ -178,6 +178,7 @@ function translate(thrown: unknown, path: string, op: string): unknown {
     });
   if (code === 'SQLITE_FULL') return recoverable('no_space', 'the disk of the database is full', details);
   // Disk trouble may heal; a statement that the schema refuses is a bug, and will be refused again.
-  const fault = code.startsWith('SQLITE_IOERR') || code.startsWith('SQLITE_CANTOPEN') ? recoverable : unrecoverable;
+  const fault =
+    code.startsWith('SQLITE_IOERR') || code.startsWith('SQLITE_CANTOPEN') ? recoverable : unrecoverable;
   return fault('database_failed', `the database refused: ${(thrown as Error).message}`, details);
 }

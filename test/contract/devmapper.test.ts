@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import {
   closeSync,
   mkdirSync,
+  mkdtempSync,
   openSync,
   readFileSync,
   rmSync,
@@ -9,6 +11,7 @@ import {
   truncateSync,
   writeFileSync,
 } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -355,3 +358,18 @@ check(
 function dmBlock(name: string): string {
   return run('dmsetup', 'info', '-c', '--noheadings', '-o', 'blkdevname', name).trim();
 }
+
+if (!hasDeviceMapper)
+  test('where the kernel has no device-mapper, it says so and leaves nothing behind', async (t) => {
+    const root = mkdtempSync(join(tmpdir(), 'flyd-volumes-'));
+    t.after(() => rmSync(root, { recursive: true, force: true }));
+    const drivers = await createDrivers({ stateDir: root, exec: createExec(), pool: testPool });
+    const { usable, reason, fix } = await drivers.byName.devmapper.probe();
+    assert.equal(usable, false);
+    assert.ok(reason !== '' && fix !== null);
+    await assert.rejects(drivers.byName.devmapper.ready(), hasCode('driver_unavailable', 'permission'));
+    const attached = execFileSync('losetup', ['--list', '--noheadings', '--output', 'BACK-FILE'], {
+      encoding: 'utf8',
+    });
+    assert.equal(attached.includes(root), false, attached);
+  });

@@ -180,7 +180,9 @@ export async function each<T>(
   const worker = async (): Promise<void> => {
     for (let item = queue.shift(); item !== undefined; item = queue.shift()) await work(item);
   };
-  await Promise.all(Array.from({ length: atOnce }, worker));
+  // All of them are waited for, also when one throws: none may go on in a folder that is being removed.
+  for (const end of await Promise.allSettled(Array.from({ length: atOnce }, worker)))
+    if (end.status === 'rejected') throw end.reason;
 }
 
 function removeWithMounts(folder: string): void {
