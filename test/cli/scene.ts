@@ -134,8 +134,11 @@ export async function openScene(): Promise<Scene> {
         child.kill('SIGKILL');
         await ended;
       }
-      await takeDown(scene);
-      await server.close();
+      try {
+        await takeDown(scene);
+      } finally {
+        await server.close();
+      }
       rmSync(folder, { recursive: true, force: true });
     },
   };
