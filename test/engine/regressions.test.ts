@@ -1,88 +1,12 @@
 import assert from 'node:assert/strict';
-import { join } from 'node:path';
-import { type TestContext, test } from 'node:test';
-import SqliteDatabase from 'better-sqlite3';
+import { test } from 'node:test';
 import { assign, setup } from 'xstate';
 import { recoverable } from '#core/errors';
 import { type Definition, defineMachine, type Effect, effect, type Json } from '#engine/index';
-import {
-  createClock,
-  memoryLocks,
-  SimulatedProcess,
-  sqliteError,
-  type TransactionHooks,
-} from '#engine/testing/index';
-import { tempFolder } from '../support/engine.ts';
+import { type SimulatedProcess, sqliteError } from '#engine/testing/index';
+import { input, laboratory, type None, one, unknownCommit } from './laboratory.ts';
 
 // Faults of the engine that the simulation has found, each as the shortest story that shows it.
-
-type None = Record<string, never>;
-
-/** Several processes on one database, a clock that moves when told, and a look at the rows. */
-function laboratory(t: TestContext) {
-  const path = join(tempFolder(t), 'engine.db');
-  const clock = createClock();
-  const locks = memoryLocks({ now: () => clock.now() });
-  return {
-    clock,
-    boot(
-      name: string,
-      machines: Definition[],
-      transactions: TransactionHooks = {},
-      queues: Record<string, number> = {},
-    ): SimulatedProcess {
-      const process = new SimulatedProcess({
-        name,
-        path,
-        locks,
-        clock: clock.process(name),
-        transactions,
-        queues,
-        machines: () => machines,
-        retry: { recoverable: { attemptsMax: 1, pauseMs: 10, pauseMsMax: 10 } },
-      });
-      t.after(() => process.die());
-      return process;
-    },
-    rows(query: string): unknown[] {
-      const db = new SqliteDatabase(path, { readonly: true });
-      try {
-        return db.prepare(query).all();
-      } finally {
-        db.close();
-      }
-    },
-  };
-}
-
-/** COMMIT number `nth` from now on is durable, and says that it failed. */
-function unknownCommit(nth: number): TransactionHooks & { left: number } {
-  const hooks = {
-    left: nth,
-    commit(_: SimulatedProcess, commit: () => void): void {
-      commit();
-      if (--hooks.left === 0) throw sqliteError('SQLITE_IOERR_FSYNC');
-    },
-  };
-  return hooks;
-}
-
-const oneMachine = setup({
-  types: { output: {} as Json },
-  actors: { work: effect<None, Json>() },
-}).createMachine({
-  id: 'one',
-  initial: 'working',
-  states: {
-    working: { invoke: { id: 'work', src: 'work', input: {}, onDone: 'worked' } },
-    worked: { type: 'final' },
-  },
-  output: null,
-});
-/** A machine of one effect. */
-const one = (work: Effect<None, Json> = async () => null, name = 'one'): Definition<None, Json> =>
-  defineMachine({ name, version: 1, machine: oneMachine, actors: { work } });
-const input = {} as never;
 
 test('a process whose first write met a locked database can start runs later', async (t) => {
   const { boot, clock } = laboratory(t);
@@ -399,50 +323,6 @@ test('an effect that ended while its run was parked is not started again by the 
   await clock.advance(100);
   assert.equal(a.engine.run(id).status, 'done');
   assert.equal(starts, 1);
-});
-
-test('a wall clock that is set back does not hold up the takeover of dead owners', async (t) => {
-  const { boot, clock } = laboratory(t);
-  const machine = one();
-  const a = boot('a', [one(() => new Promise(() => {}))]);
-  const { id } = await a.engine.start(a.machine('one'), { input });
-  await clock.advance(1000);
-  const b = boot('b', [machine]);
-  void b.engine.wait(id).catch(() => {});
-  await clock.advance(1000);
-  b.clock.skewMs = -3600_000;
-  a.die();
-  await clock.advance(1000);
-  assert.equal(b.engine.run(id).status, 'done');
-});
-
-test('an effect that a fast clock has dated starts at once in the process that takes over', async (t) => {
-  const { boot, clock } = laboratory(t);
-  const a = boot('a', [one(() => new Promise(() => {}))]);
-  a.clock.skewMs = 3600_000;
-  const { id } = await a.engine.start(a.machine('one'), { input });
-  await clock.advance(100);
-  a.die();
-  const b = boot('b', [one()]);
-  await b.engine.resume();
-  await clock.advance(100);
-  assert.equal(b.engine.run(id).status, 'done');
-});
-
-test('a deadline is met within a minute when the wall clock was set forward', async (t) => {
-  const { boot, clock } = laboratory(t);
-  const machine = setup({ delays: { long: 3600_000 } }).createMachine({
-    id: 'late',
-    initial: 'waiting',
-    states: { waiting: { after: { long: 'over' } }, over: { type: 'final' } },
-  });
-  const late = defineMachine({ name: 'late', version: 1, machine, actors: {} });
-  const a = boot('a', [late]);
-  const { id } = await a.engine.start(late, { input });
-  await clock.advance(100);
-  a.clock.skewMs = 3600_000;
-  await clock.advance(61_000);
-  assert.equal(a.engine.run(id).status, 'done');
 });
 
 const twoMachine = setup({
