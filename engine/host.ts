@@ -267,15 +267,19 @@ export class Host {
     for (const { run, write } of drafts)
       this.#options.probe(`commit:${run.definition.name}:${write.row.seq}:after`);
     let look = false;
+    const born: number[] = [];
     drafts.forEach(({ run, draft, write }, index) => {
       const result = committed[index];
       if (result === undefined || !result.held) {
         this.#drop(run, aborted('ownership_lost', 'another process owns the run now', { subject: run.uid }));
         return;
       }
-      look = this.#afterCommit(run, draft, write, result) || look;
+      look = this.#afterCommit(run, draft, write) || look;
+      for (const child of result.children) if (!child.joined) born.push(child.run);
     });
     this.#options.changed(drafts.map(({ run }) => run.id));
+    // Last, for this writes, and may fail: what is in memory is as it was committed by now.
+    for (const id of born) this.adopt(id);
     if (look) this.look();
   }
 
@@ -315,13 +319,12 @@ export class Host {
   }
 
   /** Says whether other runs of this process may have something to take now. */
-  #afterCommit(run: LiveRun, draft: Draft, write: RunWrite, { children }: Committed): boolean {
+  #afterCommit(run: LiveRun, draft: Draft, write: RunWrite): boolean {
     for (const event of draft.emitted) this.#options.emitted(run, event);
     if (run.ended !== null) this.#runs.delete(run.id);
     if (run.parked === null) run.reading.clear();
     if (draft.unparked) this.#readInbox(run);
     this.#reconcile(run);
-    for (const child of children) if (!child.joined) this.adopt(child.run);
     // A failure may free a place in a queue: its own, or that of a run above it.
     const reaches = write.operations.some(
       ({ type }) => type.startsWith('child.') || type.startsWith('event.') || type === 'effect.fail',

@@ -123,6 +123,26 @@ const gateMachine = setup({
 });
 const gate = defineMachine({ name: 'gate', version: 1, machine: gateMachine, actors: {} });
 
+test('a run hears its next event though the place of a child of another could not be taken', async (t) => {
+  const { boot, clock } = laboratory(t);
+  const queued = { ...one(), queue: 'places' };
+  const parent = family(queued);
+  const unknown = unknownCommit(Number.POSITIVE_INFINITY);
+  const a = boot('a', [parent, gate], unknown, { places: 1 });
+  const { id } = await a.engine.start(gate, { input });
+  await clock.advance(1000);
+  // The start, the event, the tick of both, and then the place: what is left to do for the gate comes after it.
+  unknown.left = 4;
+  const { id: other } = await a.engine.start(parent, { input });
+  await a.engine.send(id, { type: 'knock' });
+  await clock.advance(10);
+  assert.equal(unknown.left, 0);
+  await a.engine.send(id, { type: 'open' });
+  await clock.advance(3000);
+  assert.equal(a.engine.run(id).status, 'done');
+  assert.equal(a.engine.run(other).status, 'done');
+});
+
 for (const [what, ask, status] of [
   ['an event', (a: SimulatedProcess, id: string) => a.engine.send(id, { type: 'open' }), 'done'],
   ['a cancel', (a: SimulatedProcess, id: string) => a.engine.cancel(id), 'cancelled'],
