@@ -16,14 +16,18 @@ test('a family is pulled, activated, booted, killed, resumed and cleaned up on a
   const bucket = join(families, 'served', 'bucket');
   mkdirSync(bucket, { recursive: true });
   await writeFamilies(bucket, sampleFamilies(process.execPath));
-  const { results, guest } = await runGroup({
-    options: [
-      ...['--memory', '4G', '--disk', '4G:data', '--disk', '16M:meta'],
-      ...['--env', `FAMILIES=${join(families, 'served')}`],
-    ],
-    steps: ['pull'],
-    timeoutSeconds: 900,
-  });
+  const boot = () =>
+    runGroup({
+      options: [
+        ...['--memory', '4G', '--disk', '4G:data', '--disk', '16M:meta'],
+        ...['--env', `FAMILIES=${join(families, 'served')}`],
+      ],
+      steps: ['pull'],
+      timeoutSeconds: 900,
+    });
+  let { results, guest } = await boot();
+  // Node itself dies now and then under emulation, and never outside of it: no verdict on the pull.
+  if (results.get('pull')?.output.includes('Segmentation fault')) ({ results, guest } = await boot());
   const step = results.get('pull');
   assert.ok(step, `the guest ended (${guest.code}) before the step\n${guest.stdout}${guest.stderr}`);
   assert.equal(step.code, 0, step.output);

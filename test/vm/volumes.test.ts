@@ -21,17 +21,28 @@ const skip = check.status === 0 ? false : `${check.stdout}${check.stderr}`.trim(
 function inGuest(driver: string, ...testFiles: string[]): number {
   const environment = ['--env', `FLYD_TEST_DRIVER=${driver}`, '--env', 'FLYD_TEST_STRIDE=7'];
   const options = ['--memory', '3G', '--timeout', String(timeoutSeconds), ...environment];
-  const command = [process.execPath, '--test', '--test-reporter=spec', '--test-concurrency=2', ...testFiles];
-  const guest = spawnSync(join(root, 'scripts/vm'), [...options, '--', ...command], {
-    cwd: root,
-    encoding: 'utf8',
-    maxBuffer: 64 * 1024 * 1024,
-  });
+  // One after the other: what is mapped in the guest is judged as a whole.
+  const command = [process.execPath, '--test', '--test-reporter=spec', '--test-concurrency=1', ...testFiles];
+  const boot = () =>
+    spawnSync(join(root, 'scripts/vm'), [...options, '--', ...command], {
+      cwd: root,
+      encoding: 'utf8',
+      maxBuffer: 64 * 1024 * 1024,
+    });
+  let guest = boot();
+  if (diedEmulated(guest)) guest = boot();
   const said = guest.stdout + guest.stderr;
   assert.equal(guest.status, 0, said);
   assert.match(guest.stdout, /^ℹ skipped 0$/m, said);
   return Number(/^ℹ pass (\d+)$/m.exec(guest.stdout)?.[1] ?? 0);
 }
+
+/**
+ * Under emulation Node itself dies now and then (SIGSEGV, never seen outside of it): the runner then knows
+ * only that a file failed, and no test of it. That says nothing about the driver.
+ */
+const diedEmulated = ({ status, stdout }: { status: number | null; stdout: string }): boolean =>
+  status !== 0 && /^\s*'test failed'$/m.test(stdout) && !/AssertionError/.test(stdout);
 
 test('the devmapper driver in a guest', { skip }, (t) => {
   const passed = inGuest('devmapper', ...files);
