@@ -1,6 +1,7 @@
 import { aborted, type FlydError, toErrorRecord, unrecoverable } from '#core/errors';
 import type { Commits, Committed, Reads, RunWrite } from '#db/engine/index';
 import { advance } from './advance.ts';
+import { type ClaimableRun, claimFromDead } from './claim.ts';
 import { type Draft, newDraft, type Rules, toWrite } from './draft.ts';
 import { Executor } from './executor.ts';
 import type { Registry } from './registry.ts';
@@ -116,25 +117,16 @@ export class Host {
   }
 
   /** Takes the live runs among these whose owner is dead. Gives those taken. */
-  takeOver(runs: readonly { id: number; owner: string | null }[]): number[] {
-    const { owners, reads, token, system, stuckAfterMs } = this.#options;
-    const alive = new Map<string, boolean>();
-    const taken: number[] = [];
-    for (const { id, owner } of runs) {
-      if (owner === token) continue;
-      if (owner !== null) {
-        if (!alive.has(owner)) alive.set(owner, owners.isHeld(owner));
-        if (alive.get(owner) === true) {
-          const silentMs = owners.silentMs?.(owner) ?? null;
-          if (silentMs !== null && silentMs > stuckAfterMs)
-            owners.kill?.(owner, `it showed no sign of life for ${Math.round(silentMs / 1000)} s`);
-          continue;
-        }
-      }
-      if (reads.claim(id, owner, token)) taken.push(id);
+  takeOver(runs: readonly ClaimableRun[]): number[] {
+    const taken = claimFromDead(runs, this.#options);
+    this.#sweptAt = this.#options.system.now();
+    for (const id of taken) {
+      // It was ours before, and was moved by others since, without our knowledge.
+      const stale = this.#runs.get(id);
+      if (stale !== undefined)
+        this.#drop(stale, aborted('ownership_lost', 'another process owned the run meanwhile'));
+      this.adopt(id);
     }
-    this.#sweptAt = system.now();
-    for (const id of taken) this.adopt(id);
     return taken;
   }
 

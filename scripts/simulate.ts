@@ -99,7 +99,10 @@ async function runMany({ from, seeds, workload }: Work, processes: number): Prom
     const count = Math.min(share, from + seeds - first);
     if (count <= 0) return Promise.resolve(0);
     const given: Work = { from: first, seeds: count, workload };
-    const child: ChildProcess = fork(fileURLToPath(import.meta.url), ['--work', JSON.stringify(given)]);
+    const child: ChildProcess = fork(fileURLToPath(import.meta.url), ['--work', JSON.stringify(given)], {
+      // Each seed leaves some megabytes behind it at once: collected less often, they cost less.
+      execArgv: ['--max-semi-space-size=64'],
+    });
     child.on('message', (message) => {
       const news = message as News;
       progress[nth] = news.done;

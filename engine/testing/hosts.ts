@@ -78,7 +78,7 @@ export class Hosts {
     for (const [process, at] of this.#wakeAt) if (at <= clock.now()) return this.#wake(process);
     const faults = this.#faults;
     const { up, alive } = this;
-    const bootChance = alive.length === 0 ? 0.5 : 0.06;
+    const bootChance = alive.length === 0 ? 0.5 : 0.05;
     if (alive.length < this.#slots.length && random.chance(bootChance)) return this.bootOne();
     if (alive.length > 0 && random.chance(faults.crash)) {
       const victim = random.pick(alive);

@@ -15,6 +15,8 @@ export interface InvariantOptions {
   db: Database;
   /** Whether some process holds the token's lock. */
   isHeld(token: string): boolean;
+  /** The run has come to this owner. */
+  gained?(uid: string, token: string): void;
 }
 
 export interface StartingEffect {
@@ -42,6 +44,7 @@ function partsOf(effectId: string): { uid: string; child: string; epoch: number 
 export class Invariants {
   readonly #observer: Observer;
   readonly #isHeld: (token: string) => boolean;
+  readonly #gained: (uid: string, token: string) => void;
   readonly #fold = new Fold();
   #before = new Map<number, ObservedRun>();
   #now: Observed | null = null;
@@ -51,9 +54,10 @@ export class Invariants {
   /** By run and dedupe mark: how often the run took such an event. */
   readonly #taken = new Map<string, number>();
 
-  constructor({ db, isHeld }: InvariantOptions) {
+  constructor({ db, isHeld, gained = () => {} }: InvariantOptions) {
     this.#observer = createObserver(db);
     this.#isHeld = isHeld;
+    this.#gained = gained;
   }
 
   /** The committed rows at the last check. */
@@ -141,6 +145,7 @@ export class Invariants {
     }
     for (const [id, { uid, owner }] of runs) {
       const before = this.#before.get(id)?.owner ?? null;
+      if (owner !== null && owner !== before) this.#gained(uid, owner);
       if (owner === before || before === null || before === by?.token) continue;
       rule(
         owner === by?.token && !this.#isHeld(before),

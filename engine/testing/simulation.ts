@@ -24,7 +24,7 @@ export interface SimulationOptions {
   folder?: string;
   /** Instead of those that the seed draws. */
   faults?: Partial<FaultRates>;
-  /** Steps with faults, before the world heals. Default: drawn from the seed, 50 to 160. */
+  /** Steps with faults, before the world heals. Default: drawn from the seed, 50 to 130. */
   steps?: number;
   /** Wraps every database that an engine is given: to see that a broken engine is caught. */
   database?(db: Database, process: SimulatedProcess): Database;
@@ -86,8 +86,11 @@ export async function simulate(workload: Workload, options: SimulationOptions): 
   }
 }
 
-/** So many strides in which nobody commits, and all have looked what the others did. */
-const quietStrides = 3;
+/**
+ * So long nobody may commit before all is at rest: by then everybody has looked what the others did, and
+ * has read anew what a failed commit left in doubt.
+ */
+const quietMs = 2500;
 
 class Simulation {
   readonly #workload: Workload;
@@ -119,12 +122,16 @@ class Simulation {
     this.#random = random;
     this.#workload = workload;
     this.#seed = options.seed;
-    this.#steps = options.steps ?? 50 + random.int(110);
+    this.#steps = options.steps ?? 50 + random.int(80);
     this.#clock = clock;
     this.#startedAt = clock.now();
     this.#observerDb = openDatabase(options.path, [engineSet]);
     const locks = memoryLocks({ now: () => clock.now(), kill: (token) => this.#hosts.kill(token) });
-    this.#invariants = new Invariants({ db: this.#observerDb, isHeld: locks.isHeld });
+    this.#invariants = new Invariants({
+      db: this.#observerDb,
+      isHeld: locks.isHeld,
+      gained: (uid, token) => this.#world.gained(uid, token),
+    });
     this.#world = new World({
       random,
       now: () => clock.now(),
@@ -252,7 +259,7 @@ class Simulation {
     await this.#after(null);
     await this.#closed();
     // Somebody new takes over what is left, or somebody who was there all the time.
-    if (this.#hosts.up.length === 0 || this.#random.chance(0.5)) await this.#boot();
+    if (this.#hosts.up.length === 0 || this.#random.chance(0.3)) await this.#boot();
     const helper = this.#random.pick(this.#hosts.up);
     this.#hosts.resume(helper);
     await this.#after(helper);
@@ -271,21 +278,23 @@ class Simulation {
   async #rest(): Promise<void> {
     const since = this.#clock.now();
     let stride = 20;
-    let quiet = 0;
+    let quietSince = since;
     for (;;) {
       const commits = this.#commits;
       await this.#drain();
       const live = this.#live();
       const answered = this.#clients.open.length === 0 || live.length > 0;
-      quiet = commits === this.#commits ? quiet + 1 : 0;
-      if (quiet > quietStrides && live.every(({ status }) => status === 'parked') && answered) return;
+      const atRest = live.every(({ status }) => status === 'parked') && answered;
+      if (commits !== this.#commits) quietSince = this.#clock.now();
+      if (atRest && this.#clock.now() - quietSince >= quietMs) return;
       rule(
         this.#clock.now() - since < restMsMax,
         'liveness',
         () =>
           `without faults, these do not come to rest: ${live.map(({ uid, status, owner }) => `${uid} (${status}, owner ${owner})`).join(', ')}; calls without an answer: ${this.#clients.open.join(', ')}`,
       );
-      stride = commits === this.#commits ? Math.min(stride * 1.5, 600_000) : 20;
+      if (commits !== this.#commits) stride = 20;
+      else stride = atRest ? quietMs / 2 : Math.min(stride * 1.5, 600_000);
       this.#clock.moveTo(this.#clock.now() + Math.round(stride));
     }
   }

@@ -64,8 +64,8 @@ export class World {
   readonly ledger: LedgerEntry[] = [];
   readonly #options: WorldOptions;
   readonly #open = new Set<OpenAttempt>();
-  /** Runs that a process knows to be another's. */
-  readonly #told = new WeakMap<SimulatedProcess, Set<string>>();
+  /** By owner: the runs that it knows to be another's. */
+  readonly #told = new Map<string, Set<string>>();
   /** No effect fails any more. */
   healed = false;
 
@@ -105,6 +105,11 @@ export class World {
     }
   }
 
+  /** The run has come to this owner, perhaps again. */
+  gained(run: string, token: string): void {
+    this.#told.get(token)?.delete(run);
+  }
+
   /** Its attempts are over: nobody will hear of them. */
   processDied(process: SimulatedProcess): void {
     for (const open of this.#open) if (open.process === process) this.#open.delete(open);
@@ -118,7 +123,7 @@ export class World {
       () => `${effectId} starts in ${process.name}, which does not own the run`,
     );
     rule(
-      this.#told.get(process)?.has(runOf(effectId)) !== true,
+      this.#told.get(process.token)?.has(runOf(effectId)) !== true,
       'stops-when-told',
       () => `${effectId} starts in ${process.name}, which knows that the run is another's`,
     );
@@ -169,7 +174,10 @@ export class World {
         if (!process.isAlive || !this.#open.has(open)) return;
         open.winding = true;
         if ((signal.reason as { code?: unknown }).code === 'ownership_lost')
-          this.#told.set(process, (this.#told.get(process) ?? new Set<string>()).add(runOf(open.effectId)));
+          this.#told.set(
+            process.token,
+            (this.#told.get(process.token) ?? new Set<string>()).add(runOf(open.effectId)),
+          );
         this.#log(open, 'aborted');
         if (deaf) return;
         next.cancel();

@@ -79,3 +79,23 @@ const oneMachine = setup({
 export const one = (work: Effect<None, Json> = async () => null, name = 'one'): Definition<None, Json> =>
   defineMachine({ name, version: 1, machine: oneMachine, actors: { work } });
 export const input = {} as never;
+
+/** Pays, then ships; only while it ships can it be cancelled, with a refund. */
+export const carefulMachine = setup({
+  types: { events: {} as { type: 'flyd.cancel' } },
+  actors: { pay: effect<None, Json>(), refund: effect<None, Json>(), ship: effect<None, Json>() },
+}).createMachine({
+  id: 'careful',
+  initial: 'paying',
+  states: {
+    // Cannot be broken off: nobody could tell whether money went.
+    paying: { invoke: { id: 'pay', src: 'pay', input: {}, onDone: 'shipping' } },
+    shipping: {
+      on: { 'flyd.cancel': 'refunding' },
+      invoke: { id: 'ship', src: 'ship', input: {}, onDone: 'shipped' },
+    },
+    refunding: { invoke: { id: 'refund', src: 'refund', input: {}, onDone: 'cancelled' } },
+    shipped: { type: 'final' },
+    cancelled: { type: 'final', tags: ['cancelled'] },
+  },
+});

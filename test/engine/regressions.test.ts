@@ -4,7 +4,7 @@ import { assign, setup } from 'xstate';
 import { recoverable } from '#core/errors';
 import { type Definition, defineMachine, type Effect, effect, type Json } from '#engine/index';
 import { type SimulatedProcess, sqliteError } from '#engine/testing/index';
-import { input, laboratory, type None, one, unknownCommit } from './laboratory.ts';
+import { carefulMachine, input, laboratory, type None, one, unknownCommit } from './laboratory.ts';
 
 // Faults of the engine that the simulation has found, each as the shortest story that shows it.
 
@@ -201,25 +201,6 @@ test('after a failed commit an effect starts again only when its last attempt ha
   assert.equal(most, 1);
 });
 
-const carefulMachine = setup({
-  types: { events: {} as { type: 'flyd.cancel' } },
-  actors: { pay: effect<None, Json>(), refund: effect<None, Json>(), ship: effect<None, Json>() },
-}).createMachine({
-  id: 'careful',
-  initial: 'paying',
-  states: {
-    // Cannot be broken off: nobody could tell whether money went.
-    paying: { invoke: { id: 'pay', src: 'pay', input: {}, onDone: 'shipping' } },
-    shipping: {
-      on: { 'flyd.cancel': 'refunding' },
-      invoke: { id: 'ship', src: 'ship', input: {}, onDone: 'shipped' },
-    },
-    refunding: { invoke: { id: 'refund', src: 'refund', input: {}, onDone: 'cancelled' } },
-    shipped: { type: 'final' },
-    cancelled: { type: 'final', tags: ['cancelled'] },
-  },
-});
-
 test('a cancel waits for a state that takes it, also over a change of owner', async (t) => {
   const { boot, clock } = laboratory(t);
   const calls: string[] = [];
@@ -342,59 +323,5 @@ test('an effect that ended while its run was parked is not started again by the 
   await a.engine.retry(id);
   await clock.advance(100);
   assert.equal(a.engine.run(id).status, 'done');
-  assert.equal(starts, 1);
-});
-
-const twoMachine = setup({
-  actors: { quick: effect<None, Json>(), slow: effect<None, Json>() },
-}).createMachine({
-  id: 'two',
-  initial: 'working',
-  states: {
-    working: {
-      invoke: [
-        { id: 'quick', src: 'quick', input: {} },
-        { id: 'slow', src: 'slow', input: {}, onDone: 'worked' },
-      ],
-    },
-    worked: { type: 'final' },
-  },
-});
-
-test('an owner that lost its run starts nothing of it when its effects have wound down', async (t) => {
-  const { boot, clock } = laboratory(t);
-  const never = (): Promise<Json> => new Promise(() => {});
-  const two = (quick: Effect<None, Json>, slow: Effect<None, Json>) =>
-    defineMachine({ name: 'two', version: 1, machine: twoMachine, actors: { quick, slow } });
-  let starts = 0;
-  let finishQuick = (): void => {};
-  let stopSlow = (): void => {};
-  const robbed = two(
-    () =>
-      new Promise((resolve) => {
-        finishQuick = () => resolve(null);
-      }),
-    ({ signal }) => {
-      starts += 1;
-      return new Promise((_, reject) => {
-        stopSlow = () => reject(signal.reason);
-      });
-    },
-  );
-  const a = boot('a', [robbed]);
-  const { id } = await a.engine.start(robbed, { input });
-  await clock.advance(100);
-  a.freeze();
-  a.loseLock();
-  const b = boot('b', [two(never, never)]);
-  await b.engine.resume();
-  await clock.advance(100);
-  assert.equal(a.engine.run(id).owner, b.token);
-  a.wake();
-  // Its commit of this result is refused: so it learns that the run is another's.
-  finishQuick();
-  await clock.advance(100);
-  stopSlow();
-  await clock.advance(5000);
   assert.equal(starts, 1);
 });
