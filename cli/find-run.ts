@@ -1,5 +1,5 @@
 import { unrecoverable } from '#core/errors';
-import type { Engine } from '#engine/engine';
+import type { Engine } from '#engine/api';
 import type { RunView } from '#engine/types';
 
 /** The run of this id, or the one whose id begins so. Fails with `run_not_found`, `usage`. */

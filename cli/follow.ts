@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { FlydError } from '#core/errors';
-import type { Engine } from '#engine/engine';
+import type { Engine } from '#engine/api';
 import type { RunView } from '#engine/types';
 import type { Output } from './output.ts';
 import { createProgressModel } from './progress/model.ts';

@@ -1,7 +1,7 @@
 import type { ErrorRecord } from '#core/errors';
 import type { ActivationResult, DriverName, LayerMediaType } from '#core/image';
 import type { RunStatus } from '#core/status';
-import type { Engine } from '#engine/engine';
+import type { Engine } from '#engine/api';
 import type { RunView } from '#engine/types';
 import type { PullResult } from '#machines/pull';
 import type { UnpackReport } from '#machines/volume';

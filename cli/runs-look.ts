@@ -1,5 +1,5 @@
 import type { RunStatus } from '#core/status';
-import type { Engine } from '#engine/engine';
+import type { Engine } from '#engine/api';
 import type { HistoryRow, RunView } from '#engine/types';
 import { exitCodes } from './exit.ts';
 import { findRun } from './find-run.ts';

@@ -1,33 +1,16 @@
-import { aborted, type FlydError, toErrorRecord, unrecoverable } from '#core/errors';
-import type { Commits, Committed, Reads, RunWrite } from '#db/engine/index';
+import { aborted, type FlydError } from '#core/errors';
+import type { Committed, RunWrite } from '#db/engine/index';
 import { advance } from './advance.ts';
+import { Alarms, nextDue } from './alarms.ts';
 import { type ClaimableRun, claimFromDead } from './claim.ts';
-import { type Draft, newDraft, type Rules, toWrite } from './draft.ts';
+import { type Draft, newDraft, toWrite } from './draft.ts';
 import { Executor } from './executor.ts';
-import type { Registry } from './registry.ts';
+import { type HostOptions, rulesOf } from './host-options.ts';
+import { loadRun, reasonOf } from './load.ts';
 import { limitPauses } from './retry.ts';
-import { type LiveRun, liveRun, type Mail } from './run.ts';
-import { type MachineEvent, revive } from './statechart.ts';
-import type { Json, OwnerLocks, RetryPolicies, System, Timer } from './types.ts';
-
-export interface HostOptions {
-  token: string;
-  reads: Reads;
-  commits: Commits;
-  owners: OwnerLocks;
-  registry: Registry;
-  system: System;
-  retry: RetryPolicies;
-  snapshotBytesMax: number;
-  stuckAfterMs: number;
-  probe(point: string): void;
-  /** Somebody may want to know that these runs changed. */
-  changed(runs: readonly number[]): void;
-  emitted(run: LiveRun, event: MachineEvent): void;
-  progress: ConstructorParameters<typeof Executor>[0]['progress'];
-  /** A fault of the engine or the database: the process should not go on as if nothing were. */
-  fault(fault: unknown): void;
-}
+import type { LiveRun, Mail } from './run.ts';
+import type { MachineEvent } from './statechart.ts';
+import type { Timer } from './types.ts';
 
 /** Other processes' commits are noticed this late at most. */
 const pollMs = 25;
@@ -35,8 +18,6 @@ const pollMs = 25;
 const rereadMs = 1000;
 /** A dead owner leaves no commit behind: look for those now and then. */
 const sweepMs = 250;
-/** Wall clocks are set, and machines sleep: a deadline further off is looked at again on the way. */
-const alarmMsMax = 60_000;
 
 /**
  * Moves the runs that this process owns. Mail is taken in ticks: every run with mail computes its next
@@ -46,7 +27,7 @@ export class Host {
   readonly #options: HostOptions;
   readonly #runs = new Map<number, LiveRun>();
   readonly #mailed = new Set<LiveRun>();
-  readonly #wakes = new Map<LiveRun, Timer>();
+  readonly #alarms: Alarms;
   readonly #executor: Executor;
   #ticking: Timer | null = null;
   #polling: Timer | null = null;
@@ -61,6 +42,7 @@ export class Host {
 
   constructor(options: HostOptions) {
     this.#options = options;
+    this.#alarms = new Alarms(options.system, (run) => this.#ring(run));
     this.#executor = new Executor({
       system: options.system,
       deliver: (run, mail) => this.#post(run, mail),
@@ -77,14 +59,12 @@ export class Host {
   /** Loads a run that this process has just come to own, and lets it go on. */
   adopt(id: number): void {
     if (this.#runs.has(id) || this.#closed) return;
-    const { reads, registry, token } = this.#options;
+    const { reads, token } = this.#options;
     const row = reads.run(id);
     if (row === undefined || row.endedAt !== null || row.owner !== token) return;
-    const known = registry.find(row.machine);
-    if (known === undefined) return;
-    const stored = { row, effects: reads.effects(id), timers: reads.timers(id), links: reads.links(id) };
-    const run = liveRun(stored, known.definition, known.hash);
-    if (!this.#revive(run, row.version)) {
+    const run = loadRun(row, this.#options);
+    if (run === undefined) return;
+    if (run === null) {
       this.#admit();
       return;
     }
@@ -154,40 +134,9 @@ export class Host {
     this.#ticking?.cancel();
     this.#ticking = null;
     this.#tick();
-    for (const timer of this.#wakes.values()) timer.cancel();
+    this.#alarms.clear();
     this.#runs.clear();
     this.#options.reads.disown(this.#options.token);
-  }
-
-  /** Says whether the stored snapshot fits; a run that does not is parked, and nothing else of it changes. */
-  #revive(run: LiveRun, version: number): boolean {
-    try {
-      if (version !== run.definition.version) this.#migrate(run, version);
-      if (run.seq > 0)
-        run.snapshot = revive(
-          run.definition.machine,
-          run.json,
-          [...run.timers.values()].map(({ event }) => event),
-        );
-      return true;
-    } catch (thrown) {
-      this.#options.commits.parkRow(run.id, JSON.stringify(toErrorRecord(thrown)));
-      this.#options.changed([run.id]);
-      return false;
-    }
-  }
-
-  #migrate(run: LiveRun, version: number): void {
-    const migrate = run.definition.migrate[version];
-    if (migrate === undefined)
-      throw unrecoverable(
-        'machine_unknown',
-        `the run was made by version ${version} of '${run.definition.name}'; this build has ${run.definition.version}`,
-        { subject: run.uid, hint: 'register a migration, or resume with the version that started it' },
-      );
-    if (run.seq === 0) return;
-    run.json = migrate(structuredClone(run.json));
-    run.rebased = true;
   }
 
   /** Begins the runs that have not been, oldest first, as far as their queues have places. */
@@ -286,15 +235,8 @@ export class Host {
   }
 
   #takeMail(): { run: LiveRun; draft: Draft; write: RunWrite }[] {
-    const { system, registry, retry, snapshotBytesMax, token } = this.#options;
-    const rules: Rules = {
-      now: system.now(),
-      random: () => system.random(),
-      newId: () => system.newId(),
-      hashOf: (definition) => registry.hashOf(definition),
-      retry,
-      snapshotBytesMax,
-    };
+    const { token } = this.#options;
+    const rules = rulesOf(this.#options);
     const drafts: { run: LiveRun; draft: Draft; write: RunWrite }[] = [];
     for (const run of this.#mailed) {
       const draft = newDraft(run);
@@ -328,21 +270,13 @@ export class Host {
   #reconcile(run: LiveRun): void {
     limitPauses(run, this.#options.system.now(), this.#options.retry);
     this.#executor.reconcile(run);
-    this.#wakes.get(run)?.cancel();
-    this.#wakes.delete(run);
-    if (this.#closed || this.#runs.get(run.id) !== run || run.parked !== null) return;
-    if (this.#executor.isWinding(run)) return;
-    let next = Number.POSITIVE_INFINITY;
-    for (const timer of run.timers.values()) next = Math.min(next, timer.dueAt);
-    for (const [child, effect] of run.effects)
-      if (effect.state !== 'parked' && !this.#executor.isRunning(run, child))
-        next = Math.min(next, effect.dueAt);
-    if (next === Number.POSITIVE_INFINITY) return;
-    const delay = Math.min(Math.max(next - this.#options.system.now(), 1), alarmMsMax);
-    this.#wakes.set(
-      run,
-      this.#options.system.setTimer(() => this.#ring(run), delay),
-    );
+    const sleeps = this.#closed || this.#runs.get(run.id) !== run || run.parked !== null;
+    if (sleeps || this.#executor.isWinding(run)) this.#alarms.drop(run);
+    else
+      this.#alarms.set(
+        run,
+        nextDue(run, (child) => this.#executor.isRunning(run, child)),
+      );
   }
 
   #ring(run: LiveRun): void {
@@ -355,8 +289,7 @@ export class Host {
   #drop(run: LiveRun, why: FlydError): void {
     this.#runs.delete(run.id);
     this.#executor.drop(run, why);
-    this.#wakes.get(run)?.cancel();
-    this.#wakes.delete(run);
+    this.#alarms.drop(run);
   }
 
   #keepPolling(): void {
@@ -387,9 +320,4 @@ export class Host {
     }
     this.takeOver(wanted);
   }
-}
-
-function reasonOf(cancel: string): string {
-  const told = JSON.parse(cancel) as Json;
-  return typeof told === 'object' && told !== null && !Array.isArray(told) ? String(told.reason ?? '') : '';
 }

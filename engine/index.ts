@@ -1,8 +1,9 @@
 export { type Effect, type EffectContext, effect, type Progress } from '#core/effect';
 export { type ErrorKind, type ErrorRecord, FlydError, toErrorRecord } from '#core/errors';
 export { isTerminal, type RunStatus } from '#core/status';
+export type { Engine, EngineOptions, StartedRun, WaitOptions } from './api.ts';
 export { defineMachine } from './define.ts';
-export { type Engine, type EngineOptions, openEngine, type StartedRun, type WaitOptions } from './engine.ts';
+export { openEngine } from './engine.ts';
 export type {
   Definition,
   EngineEvent,

@@ -1,7 +1,7 @@
 import type { MigrationSet } from '../migrate.ts';
 import { engineMigrations } from './migrations.ts';
 
-export { type Commits, createCommits, type StartedRow } from './commit.ts';
+export { type Commits, createCommits } from './commit.ts';
 export { createReads, type Reads, type RunQuery, type TransitionRow } from './reads.ts';
 export type * from './records.ts';
 

@@ -71,6 +71,12 @@ export interface NewRun {
   queue: string | null;
 }
 
+export interface StartedRow {
+  id: number;
+  uid: string;
+  joined: boolean;
+}
+
 /** What a commit did, besides what was asked. */
 export interface Committed {
   run: number;

@@ -1,5 +1,5 @@
 import type { Effect } from '#core/effect';
-import type { Engine } from '../engine.ts';
+import type { Engine } from '../api.ts';
 import type { Definition, Json } from '../types.ts';
 import type { Random } from './random.ts';
 import type { LedgerEntry, SimulatedEffect } from './world.ts';

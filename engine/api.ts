@@ -1,0 +1,72 @@
+import type { Database } from 'better-sqlite3';
+import type { FlydError as Failure } from '#core/errors';
+import type {
+  Definition,
+  EngineEvent,
+  HistoryRow,
+  Json,
+  OwnerLocks,
+  RetryPolicies,
+  RunFilter,
+  RunView,
+  System,
+} from './types.ts';
+
+export interface EngineOptions {
+  /** The path of its database, made when absent; or one that is open, with at least the engine's tables, and stays open. */
+  db: string | Database;
+  machines: readonly Definition[];
+  /** How processes tell whether another is alive. Default: SQLite locks in `owners/` beside the database. */
+  owners?: OwnerLocks;
+  system?: System;
+  /** Places of each queue that machines name. */
+  queues?: Readonly<Record<string, number>>;
+  retry?: Partial<RetryPolicies>;
+  /** Bytes of one snapshot; a run that grows beyond is parked. */
+  snapshotBytesMax?: number;
+  /** An owner that holds its lock and shows no sign of life for so long is killed, if somebody wants its runs. */
+  stuckAfterMs?: number;
+  /** Called at every commit and around every effect: where drills stop the process. */
+  probe?: (point: string) => void;
+  /** A fault of the engine or its database. Default: thrown where nobody catches it, unless it may heal. */
+  onFault?: (fault: unknown) => void;
+}
+
+export interface StartedRun {
+  id: string;
+  /** A live run of the same key was there already. */
+  joined: boolean;
+}
+
+export interface WaitOptions {
+  /** `settled`: also when nothing of it moves because the world lacks something, or it waits for a person. */
+  until?: 'ended' | 'settled';
+  signal?: AbortSignal;
+}
+
+export interface Engine {
+  /** This process's name as an owner. */
+  readonly token: string;
+  start<Input>(
+    definition: Definition<Input>,
+    options: { input: Input; key?: string | null; id?: string },
+  ): Promise<StartedRun>;
+  /** Takes over the live runs whose owner is dead: all, or one with those below it. Gives the topmost taken. */
+  resume(filter?: { id?: string }): Promise<string[]>;
+  /** Gives an event to a run, once for each dedupe key, in order. */
+  send(id: string, event: { type: string }, options?: { dedupe?: string }): Promise<void>;
+  /** Says, durably, that the run is to be cancelled; its machine compensates. `wait` for its end. */
+  cancel(id: string, options?: { reason?: string }): Promise<void>;
+  /** Lets what is parked or pending in the run, and below it, try again. */
+  retry(id: string): Promise<void>;
+  wait(id: string, options?: WaitOptions): Promise<RunView>;
+  run(id: string): RunView;
+  runs(filter?: RunFilter): RunView[];
+  children(id: string): { childId: string; run: RunView }[];
+  history(id: string): HistoryRow[];
+  /** The whole persisted snapshot after commit `seq`. */
+  snapshotAt(id: string, seq: number): Json;
+  subscribe(listener: (event: EngineEvent) => void): () => void;
+  /** Stops: no new effects, running ones are aborted and waited for, the runs stay resumable by anyone. */
+  close(why?: Failure): Promise<void>;
+}

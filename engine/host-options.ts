@@ -1,0 +1,38 @@
+import type { Commits, Reads } from '#db/engine/index';
+import type { Rules } from './draft.ts';
+import type { ExecutorOptions } from './executor.ts';
+import type { Registry } from './registry.ts';
+import type { LiveRun } from './run.ts';
+import type { MachineEvent } from './statechart.ts';
+import type { OwnerLocks, RetryPolicies, System } from './types.ts';
+
+export interface HostOptions {
+  token: string;
+  reads: Reads;
+  commits: Commits;
+  owners: OwnerLocks;
+  registry: Registry;
+  system: System;
+  retry: RetryPolicies;
+  snapshotBytesMax: number;
+  stuckAfterMs: number;
+  probe(point: string): void;
+  /** Somebody may want to know that these runs changed. */
+  changed(runs: readonly number[]): void;
+  emitted(run: LiveRun, event: MachineEvent): void;
+  progress: ExecutorOptions['progress'];
+  /** A fault of the engine or the database: the process should not go on as if nothing were. */
+  fault(fault: unknown): void;
+}
+
+/** What a run is moved by, at this moment. */
+export function rulesOf({ system, registry, retry, snapshotBytesMax }: HostOptions): Rules {
+  return {
+    now: system.now(),
+    random: () => system.random(),
+    newId: () => system.newId(),
+    hashOf: (definition) => registry.hashOf(definition),
+    retry,
+    snapshotBytesMax,
+  };
+}
