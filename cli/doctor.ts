@@ -5,19 +5,26 @@ import type { Act, Session } from './session.ts';
 const help = `
 Looks only: nothing is made or mended. Exit code 1 when something is broken that pulls need.
 
+--verify compares the database with what is there, thing by thing, by a list of invariants that hold at
+every moment, also while other commands are at work. Exit code 1 when one is broken; what the next
+\`flyd gc\` removes is told as a leftover.
+
 Examples:
   flyd doctor
   flyd doctor --driver devmapper --pool vg0-thin     would this pool do?
+  flyd doctor --verify --json                        does everything agree?
   flyd doctor --json`;
 
 export function doctorCommand(act: Act): Command {
   const command = new Command('doctor').description(
     'what this machine can do, what is missing, and the command that mends it',
   );
+  command.option('--verify', 'compare the database with the world, and nothing else');
   withCommon(withWork(command));
-  return command
-    .addHelpText('after', help)
-    .action(
-      act(async (session: Session, _: CommonFlags) => (await import('./doctor-work.ts')).examine(session)),
-    );
+  return command.addHelpText('after', help).action(
+    act(async (session: Session, flags: CommonFlags & { verify?: true }) => {
+      if (flags.verify === true) return (await import('./verify-work.ts')).verify(session);
+      return (await import('./doctor-work.ts')).examine(session);
+    }),
+  );
 }

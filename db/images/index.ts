@@ -17,6 +17,7 @@ export type {
   NewActivation,
 } from './activations.ts';
 export type { BlobFacts, Blobs, BlobView } from './blobs.ts';
+export { takeCensus } from './census.ts';
 export type { CompleteImage, ImageLayerView, ImageRow, Images, ImageView } from './images.ts';
 export { type LeaseClaim, type LeaseHold, type Leases, sweepLease } from './leases.ts';
 export { downloadIdOf, type ObjectAt, type SourceIdentity } from './sources.ts';

@@ -1,12 +1,11 @@
 import { randomInt } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { unrecoverable } from '#core/errors';
-import { type Exec, findCommand } from '../exec.ts';
-import { devicePath } from './block-device.ts';
+import type { Exec } from '../exec.ts';
 import type { Dm, DmOutcome } from './dmsetup.ts';
 import { ensurePrivate, idsIn } from './folders.ts';
 import type { Pool } from './pool.ts';
-import type { PoolRecord } from './pool-record.ts';
+import { deviceMax, deviceMin, readPoolDevices } from './pool-devices.ts';
 import { sectorBytes } from './pool-size.ts';
 import {
   dropThinRecord,
@@ -15,13 +14,6 @@ import {
   type ThinRecord,
   writeThinRecord,
 } from './thin-record.ts';
-
-/**
- * flyd's range of the 24-bit device ids of a pool. Others that share an adopted pool (LVM,
- * containerd) count up from 1.
- */
-const deviceMin = 0x800000;
-const deviceMax = 0xffffff;
 
 export interface ThinWish {
   id: string;
@@ -223,34 +215,8 @@ export function createThinStore({ folder, pool, dm, exec }: ThinStoreOptions): T
     const { record } = await pool.ready(op);
     // In a pool of our own, whatever came later has a record.
     if (seen !== null && record.kind !== 'adopted') return seen;
-    seen = await readPoolDevices(record, op);
+    seen = (await readPoolDevices({ record, pool, dm, exec }, op)) ?? [];
     return seen;
-  }
-
-  async function readPoolDevices(record: PoolRecord, op: string): Promise<number[]> {
-    if (findCommand('thin_ls') === null && record.kind !== 'adopted') return [];
-    const metaDev = (await dm.table(record.dmName, op))?.args[0] ?? '';
-    const metaPath = await devicePath(metaDev);
-    if (metaPath === null) return [];
-    return pool.locked(op, async () => {
-      // One at a time; what our own kind left when it was killed is ours to release, another's is not.
-      let held = await dm.message(record.dmName, 'reserve_metadata_snap', op);
-      if (held === 'busy' && record.kind !== 'adopted') {
-        await dm.message(record.dmName, 'release_metadata_snap', op);
-        held = await dm.message(record.dmName, 'reserve_metadata_snap', op);
-      }
-      if (held !== 'done') return [];
-      try {
-        const args = ['--format', 'DEV', '--no-headers', '--metadata-snap', metaPath];
-        const { stdout } = await exec('thin_ls', args, { op, subject: metaPath });
-        return stdout
-          .split(/\s+/)
-          .filter((word) => /^\d+$/.test(word))
-          .map(Number);
-      } finally {
-        await dm.message(record.dmName, 'release_metadata_snap', op);
-      }
-    });
   }
 }
 

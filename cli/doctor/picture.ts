@@ -1,0 +1,59 @@
+import { basename } from 'node:path';
+import { type DriverName, driverNames } from '#core/image';
+import type { Census, Picture, World } from '#core/invariants';
+import { takeCensus } from '#db/images/index';
+import type { openDatabase } from '#db/open';
+import { createBlobStore } from '#infra/blob-store';
+import type { Exec } from '#infra/exec';
+import { mountsUnder, readMounts } from '#infra/mountinfo';
+import { findMountPoint } from '#infra/mounts';
+import type { Drivers } from '#infra/volumes/index';
+import { lookAtPool } from '#infra/volumes/pool-look';
+
+export interface PictureParts {
+  db: ReturnType<typeof openDatabase>;
+  drivers: Drivers;
+  exec: Exec;
+  stateDir: string;
+  mountRoot: string;
+}
+
+const idPattern = /^(vol|act)-[0-9a-f]{16}$/;
+
+/** What the world and the database look like now. The world first: rows come before things, and go after them. */
+export async function takePicture(parts: PictureParts): Promise<Picture> {
+  const { db, stateDir, exec, drivers, mountRoot } = parts;
+  const store = createBlobStore(stateDir);
+  const before = takeCensus(db);
+  const world: World = {
+    blobs: await store.listBlobs(),
+    partials: (await store.listPartials()).map(({ id }) => id),
+    inventory: await inventories(drivers),
+    mounted: await mountedIds(mountRoot, before),
+    pool: await lookAtPool(stateDir, exec, 'doctor'),
+  };
+  return { world, census: takeCensus(db) };
+}
+
+async function inventories(drivers: Drivers): Promise<World['inventory']> {
+  const found = await Promise.all(
+    driverNames.map(async (name) => [name, await drivers.byName[name].inventory()] as const),
+  );
+  return Object.fromEntries(found) as Record<DriverName, Awaited<(typeof found)[number]>[1]>;
+}
+
+/** The ids of activations that are mounted, one for each mount: below the mount root, and where rows say. */
+async function mountedIds(mountRoot: string, { activations }: Census): Promise<string[]> {
+  const mounts = await readMounts();
+  const canonical = new Map<string, string>();
+  for (const { id, mountPoint } of activations) {
+    const point = await findMountPoint(mountPoint);
+    if (point !== null) canonical.set(point, id);
+  }
+  const root = await findMountPoint(mountRoot);
+  const strangers = root === null ? [] : mountsUnder(mounts, root);
+  for (const { mountPoint } of strangers)
+    if (idPattern.test(basename(mountPoint)) && !canonical.has(mountPoint))
+      canonical.set(mountPoint, basename(mountPoint));
+  return mounts.flatMap(({ mountPoint }) => canonical.get(mountPoint) ?? []);
+}

@@ -1,0 +1,75 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { invariants, judge, lasting, type Violation } from '#core/invariants';
+import { engineSet } from '#db/engine/index';
+import { imageSet } from '#db/images/index';
+import { openDatabase } from '#db/open';
+import { createExec } from '#infra/exec';
+import { hasStateDir, openStateDir } from '#infra/state-dir';
+import { createDrivers } from '#infra/volumes/index';
+import { poolOptionsOf } from './compose.ts';
+import { takePicture } from './doctor/picture.ts';
+import { exitCodes } from './exit.ts';
+import { oneLine } from './output.ts';
+import type { Session } from './session.ts';
+
+export interface Verdict {
+  /** Promises that do not hold. */
+  violations: Violation[];
+  /** Harmless, and gone with the next `flyd gc`. */
+  leftovers: Violation[];
+}
+
+/** What looks wrong is looked at again, so often and after so long: only what stays wrong is. */
+const looks = 3;
+const pauseMs = 250;
+
+/** `flyd doctor --verify`: compares database and world by the list of invariants. Changes nothing. */
+export async function verify(session: Session): Promise<number> {
+  const { out } = session;
+  const { violations, leftovers } = await findViolations(session);
+  out.document({
+    ok: violations.length === 0,
+    violations,
+    leftovers,
+    checked: invariants.map(({ name, states, level }) => ({ name, states, level })),
+  });
+  for (const { invariant, subject, says, fix } of violations)
+    out.say(
+      `broken    ${invariant}  ${oneLine(subject)}: ${oneLine(says)}${fix === null ? '' : `  -> ${fix}`}`,
+    );
+  for (const { invariant, subject, says, fix } of leftovers)
+    out.say(
+      `leftover  ${invariant}  ${oneLine(subject)}: ${oneLine(says)}${fix === null ? '' : `  -> ${fix}`}`,
+    );
+  if (violations.length === 0) out.say(`all ${invariants.length} invariants hold`);
+  return violations.length === 0 ? exitCodes.done : exitCodes.failed;
+}
+
+/** What breaks an invariant, and goes on breaking it while it is looked at again. */
+export async function findViolations({ settings, surroundings }: Session): Promise<Verdict> {
+  const { stateDir, mountRoot } = settings;
+  if (!(await hasStateDir(stateDir))) return { violations: [], leftovers: [] };
+  const state = await openStateDir(stateDir);
+  const db = openDatabase(state.paths.db, [engineSet, imageSet]);
+  try {
+    const exec = createExec({ path: surroundings.path });
+    const drivers = await createDrivers({ stateDir, exec, pool: poolOptionsOf(settings) });
+    const look = async (): Promise<Verdict> => {
+      const picture = await takePicture({ db, drivers, exec, stateDir, mountRoot });
+      return { violations: judge(picture, 'broken'), leftovers: judge(picture, 'leftover') };
+    };
+    let verdict = await look();
+    for (let n = 1; n < looks && verdict.violations.length + verdict.leftovers.length > 0; n++) {
+      await sleep(pauseMs);
+      const again = await look();
+      verdict = {
+        violations: lasting(verdict.violations, again.violations),
+        leftovers: lasting(verdict.leftovers, again.leftovers),
+      };
+    }
+    return verdict;
+  } finally {
+    db.close();
+    state.close();
+  }
+}
