@@ -61,6 +61,7 @@ export const errorCodes = {
   driver_failed: 'a volume operation failed',
   volume_missing: 'a volume that the database knows is not there',
   volume_busy: 'a volume is in use',
+  volume_damaged: 'a volume does not hold what was written to it',
   pool_missing: 'the thin pool is not there',
   pool_refused: "the devices of the pool are not blank and not flyd's",
   pool_broken: 'the thin pool is read-only, failed or needs a check',
