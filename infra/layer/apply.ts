@@ -3,8 +3,8 @@ import type { Limits } from '#core/limits';
 import { isErrno, printable, SysError } from '../sys/error.ts';
 import { AttributeSetter } from './attributes.ts';
 import type { DirNode } from './dir-node.ts';
+import { DiskMaker } from './disk-maker.ts';
 import { exceeded, hostile } from './errors.ts';
-import { finishDirectories } from './finish.ts';
 import { innerPath } from './path.ts';
 import { type Placing, placeDir, placeFile, placeHardlink, placeSpecial, placeSymlink } from './place.ts';
 import { Report } from './report.ts';
@@ -62,13 +62,14 @@ export function applyLayer(
   const tree = new Tree({ ...target, entriesMax: limits.layerEntriesMax });
   try {
     const attributes = new AttributeSetter(target.privileged, report);
-    const applier = new Applier({ tree, attributes, report, limits }, reader, limits);
+    const maker = new DiskMaker(tree, attributes, report);
+    const applier = new Applier({ tree, maker, report, limits }, reader, limits);
     for (let entry = reader.next(); entry !== null; entry = reader.next()) {
       onEntry(applier.entries);
       naming(entry, () => applier.apply(entry));
     }
     drain(blocks, limits.trailingBytesMax, report);
-    finishDirectories(tree, attributes);
+    maker.finish();
     return { entries: applier.entries, bytes: applier.physical, report };
   } finally {
     tree.close();
@@ -141,8 +142,8 @@ class Applier {
       throw hostile('a directory with the name of a whiteout', entry.path);
     const node = resolveDir(tree, parts, false, entry.path);
     if (node === null) return; // nothing there to hide (case 22)
-    if (leaf === opaqueName) opaque(tree, node);
-    else whiteout(tree, node, hidden);
+    if (leaf === opaqueName) opaque(this.#placing, node);
+    else whiteout(this.#placing, node, hidden);
   }
 
   /** Limits are checked before anything is written. */

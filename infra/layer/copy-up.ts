@@ -7,12 +7,12 @@ import {
   S_IFLNK,
   S_IFMT,
   S_IFREG,
-  type Stat,
   symlinkat,
 } from '../sys.ts';
 import type { AttributeSetter, Attributes } from './attributes.ts';
 import { type DirNode, pathOf } from './dir-node.ts';
 import { copyFile } from './file-data.ts';
+import type { Below } from './layer-tree.ts';
 import { directoryFlags, newFileFlags } from './open-below.ts';
 import { bytesOf, keyOf } from './path.ts';
 import type { Report } from './report.ts';
@@ -27,7 +27,7 @@ export function copyUp(
   tree: Tree,
   node: DirNode,
   name: string,
-  lower: { stat: Stat; lowers: readonly number[] },
+  lower: Below,
   attributes: AttributeSetter,
   report: Report,
   entry: Buffer,

@@ -16,14 +16,9 @@ import {
   type Stat,
 } from '../sys.ts';
 import type { DirAttributes } from './dir-node.ts';
+import type { Below } from './layer-tree.ts';
 import { directoryFlags, lookFlags, openBelow } from './open-below.ts';
 import { keyOf } from './path.ts';
-
-/** What lower layers show at a place. For a directory: all that merge there, nearest first. */
-export interface LowerFound {
-  stat: Stat;
-  lowers: readonly number[];
-}
 
 const ENOENT = -2;
 const ENOTDIR = -20;
@@ -50,8 +45,11 @@ export class Lowers {
     return this.#roots.map((_, index) => index);
   }
 
-  /** What shows at `names` when these lowers are looked at; null when nothing does. */
-  find(indices: readonly number[], names: readonly string[]): LowerFound | null {
+  /**
+   * What shows at `names` when these lowers are looked at, for a directory with all that merge there,
+   * nearest first; null when nothing does.
+   */
+  find(indices: readonly number[], names: readonly string[]): Below | null {
     let top: Stat | null = null;
     const merged: number[] = [];
     for (const index of indices) {

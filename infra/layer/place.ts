@@ -1,36 +1,17 @@
-import { isErrno } from '../sys/error.ts';
-import {
-  check,
-  close,
-  linkat,
-  mknodat,
-  S_IFBLK,
-  S_IFCHR,
-  S_IFDIR,
-  S_IFIFO,
-  S_IFMT,
-  symlinkat,
-  tryOpenat,
-} from '../sys.ts';
-import type { AttributeSetter } from './attributes.ts';
-import { copyUp } from './copy-up.ts';
+import { S_IFDIR, S_IFMT } from '../sys.ts';
 import { type DirNode, markWritten } from './dir-node.ts';
 import { corrupt, hostile, unsupported } from './errors.ts';
-import { writeBody } from './file-data.ts';
-import { newFileFlags } from './open-below.ts';
-import { bytesOf, innerPath, type PathLimits } from './path.ts';
+import type { LayerTree, Maker } from './layer-tree.ts';
+import { innerPath, type PathLimits } from './path.ts';
 import type { Report } from './report.ts';
 import { resolveDir } from './resolve.ts';
 import type { Entry, TarReader } from './tar.ts';
-import type { Tree } from './tree.ts';
 import { makeWhiteout } from './whiteout.ts';
-
-const EEXIST = -17;
 
 /** What making entries needs, besides the entry and its place. */
 export interface Placing {
-  tree: Tree;
-  attributes: AttributeSetter;
+  tree: LayerTree;
+  maker: Maker;
   report: Report;
   limits: PathLimits;
 }
@@ -43,21 +24,7 @@ export function placeFile(
   entry: Entry,
   reader: TarReader,
 ): void {
-  const { tree, attributes } = placing;
-  const leaf = bytesOf(name);
-  let fd = tryOpenat(tree.fd(node), leaf, newFileFlags, 0o600);
-  if (fd === EEXIST) {
-    clear(placing, node, name, entry);
-    fd = tryOpenat(tree.fd(node), leaf, newFileFlags, 0o600);
-  }
-  check(fd, 'openat', leaf);
-  try {
-    writeBody(fd, entry, reader);
-    attributes.file(fd, entry, node.gid, node.defaultAcl, entry.path);
-  } finally {
-    close(fd);
-  }
-  made(placing, node, name, entry);
+  replacing(placing, node, name, entry, () => placing.maker.file(node, name, entry, reader));
 }
 
 /** A directory: kept with its contents when there is one, else made; its attributes are set at the end (case 29). */
@@ -81,30 +48,22 @@ function enterOrMake(placing: Placing, node: DirNode, name: string, entry: Entry
 }
 
 export function placeSymlink(placing: Placing, node: DirNode, name: string, entry: Entry): void {
-  const { tree, attributes } = placing;
   if (entry.link.length === 0) throw corrupt('a symlink to nothing', entry.path);
   if (entry.link.length > 4095) throw unsupported('the target of the symlink is too long', entry.path);
-  const leaf = bytesOf(name);
-  replacing(placing, node, name, entry, () => symlinkat(entry.link, tree.fd(node), leaf));
-  attributes.node(tree.fd(node), leaf, true, entry, node.defaultAcl, entry.path);
+  replacing(placing, node, name, entry, () => placing.maker.symlink(node, name, entry));
 }
 
 /** A device or FIFO. Without root, devices are left out and counted (case 37). */
 export function placeSpecial(placing: Placing, node: DirNode, name: string, entry: Entry): void {
-  const { tree, attributes, report } = placing;
-  const type = entry.type === 'char' ? S_IFCHR : entry.type === 'block' ? S_IFBLK : S_IFIFO;
+  const { tree, maker, report } = placing;
   if (entry.type === 'char' && entry.major === 0 && entry.minor === 0)
     throw hostile('a character device 0/0, which is a whiteout to overlayfs', entry.path);
-  const leaf = bytesOf(name);
   if (entry.type !== 'fifo' && !tree.privileged) {
     hide(placing, node, name, entry);
     report.warn('device_unprivileged', entry.path);
     return;
   }
-  replacing(placing, node, name, entry, () =>
-    mknodat(tree.fd(node), leaf, type | 0o600, entry.major, entry.minor),
-  );
-  attributes.node(tree.fd(node), leaf, false, entry, node.defaultAcl, entry.path);
+  replacing(placing, node, name, entry, () => maker.special(node, name, entry));
 }
 
 /**
@@ -112,7 +71,7 @@ export function placeSpecial(placing: Placing, node: DirNode, name: string, entr
  * symlinks too (cases 12 and 13). The header's own attributes say nothing about the file (case 16).
  */
 export function placeHardlink(placing: Placing, node: DirNode, name: string, entry: Entry): void {
-  const { tree, report, attributes, limits } = placing;
+  const { tree, maker, report, limits } = placing;
   const target = innerPath(entry.link, limits);
   if (target.clamped) report.warn('path_outside', entry.path);
   const leaf = target.parts.pop();
@@ -122,32 +81,29 @@ export function placeHardlink(placing: Placing, node: DirNode, name: string, ent
   if (from === null || found === null || found.at === 'none' || found.at === 'gone')
     throw corrupt('a hard link to something that is not there', entry.path);
   if ((found.stat.mode & S_IFMT) === S_IFDIR) throw hostile('a hard link to a directory', entry.path);
-  if (found.at === 'below') copyUp(tree, from, leaf, found, attributes, report, entry.path);
+  if (found.at === 'below') maker.copyUp(from, leaf, found, entry);
   if (from === node && leaf === name) {
     made(placing, node, name, entry);
     return;
   }
+  let again = false;
   replacing(placing, node, name, entry, () => {
-    const fromFd = tree.fd(from);
-    linkat(fromFd, bytesOf(leaf), tree.fd(node), bytesOf(name));
+    const linked = maker.link(from, leaf, node, name);
+    if (linked === 'missing')
+      throw corrupt(
+        again ? 'a hard link that replaces its own target' : 'a hard link to something that is not there',
+        entry.path,
+      );
+    again = true;
+    return linked === 'made';
   });
 }
 
-/** Makes something at a name with a call that refuses what is there; that is removed first, then (case 7). */
-function replacing(placing: Placing, node: DirNode, name: string, entry: Entry, make: () => void): void {
-  try {
-    make();
-  } catch (error) {
-    if (isErrno(error, 'ENOENT') && entry.type === 'hardlink')
-      throw corrupt('a hard link to something that is not there', entry.path);
-    if (!isErrno(error, 'EEXIST')) throw error;
+/** Makes something at a name where nothing may be: what is there is removed first, then (cases 5 and 7). */
+function replacing(placing: Placing, node: DirNode, name: string, entry: Entry, make: () => boolean): void {
+  if (!make()) {
     clear(placing, node, name, entry);
-    try {
-      make();
-    } catch (again) {
-      if (isErrno(again, 'ENOENT')) throw corrupt('a hard link that replaces its own target', entry.path);
-      throw again;
-    }
+    if (!make()) throw new TypeError('something stands where all was removed');
   }
   made(placing, node, name, entry);
 }
@@ -161,7 +117,7 @@ function clear({ tree, report }: Placing, node: DirNode, name: string, entry: En
 function hide(placing: Placing, node: DirNode, name: string, entry: Entry): void {
   const { tree } = placing;
   if (tree.lookup(node, name).at === 'here') clear(placing, node, name, entry);
-  if (tree.lookup(node, name).at === 'below') makeWhiteout(tree, node, name);
+  if (tree.lookup(node, name).at === 'below') makeWhiteout(placing, node, name);
 }
 
 function made({ tree }: Placing, node: DirNode, name: string, entry: Entry): void {

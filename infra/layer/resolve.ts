@@ -1,8 +1,8 @@
 import { S_IFDIR, S_IFLNK, S_IFMT } from '../sys.ts';
 import type { DirNode } from './dir-node.ts';
 import { hostile } from './errors.ts';
+import type { LayerTree } from './layer-tree.ts';
 import { keyOf } from './path.ts';
-import type { Tree } from './tree.ts';
 
 const linksMax = 40; // as the kernel (MAXSYMLINKS)
 
@@ -16,7 +16,7 @@ const linksMax = 40; // as the kernel (MAXSYMLINKS)
  * `layer_hostile` after 40 links.
  */
 export function resolveDir(
-  tree: Tree,
+  tree: LayerTree,
   names: readonly string[],
   create: boolean,
   entry: Buffer,

@@ -16,12 +16,12 @@ import {
   S_IFCHR,
   S_IFDIR,
   S_IFMT,
-  type Stat,
   tryFstatat,
   unlinkat,
 } from '../sys.ts';
 import { type DirNode, makeNode, pathOf } from './dir-node.ts';
 import { exceeded } from './errors.ts';
+import type { Below, Found, LayerTree, Seen } from './layer-tree.ts';
 import { Lowers, overlayPrefix } from './lowers.ts';
 import { directoryFlags, openBelow } from './open-below.ts';
 import { bytesOf, keyOf } from './path.ts';
@@ -38,20 +38,11 @@ export interface TreeOptions {
   entriesMax: number;
 }
 
-/** What stands at a name of a directory, as the image shows it. */
-export type Found =
-  | { at: 'none' }
-  /** Overlay: a whiteout of this layer hides what lower layers have. */
-  | { at: 'gone' }
-  | { at: 'here'; stat: Stat }
-  /** Overlay: only lower layers have it; `lowers` says which. */
-  | { at: 'below'; stat: Stat; lowers: readonly number[] };
-
 const openMax = 64;
 const EACCES = -13;
 
-/** The tree that a layer is applied to: its known directories, and what can be done in them. */
-export class Tree {
+/** The tree of a volume on the disk. */
+export class Tree implements LayerTree {
   readonly root: DirNode;
   readonly form: 'flat' | 'overlay';
   readonly privileged: boolean;
@@ -170,12 +161,12 @@ export class Tree {
   }
 
   /** What lower layers show at a name of this directory, whatever this layer has there. Null in flat form. */
-  lookupBelow(node: DirNode, name: string): { stat: Stat; lowers: readonly number[] } | null {
+  lookupBelow(node: DirNode, name: string): Below | null {
     if (this.lowers === null || node.lowers.length === 0) return null;
     return this.lowers.find(node.lowers, [...pathOf(node), name]);
   }
 
-  #isOwnWhiteout(node: DirNode, name: string, stat: Stat): boolean {
+  #isOwnWhiteout(node: DirNode, name: string, stat: Seen): boolean {
     if (this.form === 'flat' || node.written?.has(name)) return false;
     return (stat.mode & S_IFMT) === S_IFCHR && stat.rdevMajor === 0 && stat.rdevMinor === 0;
   }
@@ -295,6 +286,10 @@ export class Tree {
     return readdirAt(this.fd(node)).map((entry) => keyOf(entry.name));
   }
 
+  namesBelow(node: DirNode): string[] {
+    return this.lowers?.names(node.lowers, pathOf(node)) ?? [];
+  }
+
   /** Counts something made: entries, and directories that no entry names (they cost an inode as well). */
   #countMade(): void {
     this.#made++;
@@ -308,7 +303,7 @@ export class Tree {
   }
 }
 
-function belowOf(stat: Stat) {
+function belowOf(stat: Seen) {
   const mtime = { sec: Number(stat.mtimeSec), nsec: stat.mtimeNsec };
   return { mode: stat.mode & 0o7777, uid: stat.uid, gid: stat.gid, mtime, xattrs: [] };
 }

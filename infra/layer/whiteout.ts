@@ -1,7 +1,11 @@
-import { mknodat, S_IFCHR } from '../sys.ts';
 import type { DirNode } from './dir-node.ts';
-import { bytesOf } from './path.ts';
-import type { Tree } from './tree.ts';
+import type { LayerTree, Maker } from './layer-tree.ts';
+
+/** A tree and what makes marks in it. */
+export interface Marking {
+  tree: LayerTree;
+  maker: Pick<Maker, 'whiteout'>;
+}
 
 /**
  * Deletions. A whiteout or opaque mark hides what lower layers have and nothing of its own layer,
@@ -12,44 +16,43 @@ import type { Tree } from './tree.ts';
  */
 
 /** `.wh.<name>` in a directory. */
-export function whiteout(tree: Tree, node: DirNode, name: string): void {
+export function whiteout(marking: Marking, node: DirNode, name: string): void {
+  const { tree } = marking;
   if (!tree.hasBelow) return;
   const found = tree.lookup(node, name);
   if (found.at === 'none' || found.at === 'gone') return;
   if (node.written?.has(name)) {
     const child = node.children?.get(name);
-    if (child !== undefined) hideBelow(tree, child, true);
+    if (child !== undefined) hideBelow(marking, child, true);
     return;
   }
   if (found.at === 'here') tree.remove(node, name);
-  if (tree.lookupBelow(node, name) !== null) makeWhiteout(tree, node, name);
+  if (tree.lookupBelow(node, name) !== null) makeWhiteout(marking, node, name);
 }
 
 /** `.wh..wh..opq` in a directory: its lower contents go, itself and its attributes stay. */
-export function opaque(tree: Tree, node: DirNode): void {
-  if (!tree.hasBelow) return;
-  hideBelow(tree, node, false);
+export function opaque(marking: Marking, node: DirNode): void {
+  if (!marking.tree.hasBelow) return;
+  hideBelow(marking, node, false);
 }
 
-/**
- * A mark of overlayfs that nothing of lower layers shows at a name: character device 0/0, which Linux
- * lets anybody make since 5.8.
- */
-export function makeWhiteout(tree: Tree, node: DirNode, name: string): void {
+/** A mark of overlayfs that nothing of lower layers shows at a name. */
+export function makeWhiteout({ tree, maker }: Marking, node: DirNode, name: string): void {
   tree.materialise(node);
   tree.forget(node, name);
   node.dirty = true;
-  mknodat(tree.fd(node), bytesOf(name), S_IFCHR, 0, 0);
+  maker.whiteout(node, name);
 }
 
 /**
  * Removes, below a directory, whatever this layer did not write. With `replaced`, the directory itself
  * counts as deleted and made anew: without an entry of its own it has nothing left of the lower one.
  */
-function hideBelow(tree: Tree, top: DirNode, replaced: boolean): void {
+function hideBelow(marking: Marking, top: DirNode, replaced: boolean): void {
+  const { tree } = marking;
   if (top.parent === null && tree.form === 'overlay') {
     // Overlayfs merges the roots of its layers whatever marks they have: hide each name by itself.
-    for (const name of tree.lowers?.names(top.lowers, []) ?? []) whiteout(tree, top, name);
+    for (const name of tree.namesBelow(top)) whiteout(marking, top, name);
     return;
   }
   const hidesDirectory = tree.form === 'overlay' && top.lowers.length > 0;
