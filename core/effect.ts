@@ -1,4 +1,5 @@
 import { fromPromise, type PromiseActorLogic } from 'xstate';
+import type { Json } from './json.ts';
 
 /** What the engine hands to an actor for one attempt of one effect. */
 export interface EffectContext<Input> {
@@ -9,8 +10,16 @@ export interface EffectContext<Input> {
   readonly effectId: string;
   /** 1 for the first attempt; counts on over crashes. */
   readonly attempt: number;
-  /** Tells watchers how far it is. Lossy, in memory, never awaited: not a record of anything. */
+  /** What the attempt before this one last gave to `heartbeat`; null when it gave nothing. */
+  readonly saved: Json;
+  /** Tells watchers how far it is. Lossy, in memory, never awaited: not a record of anything. A sign of life, too. */
   progress(detail: Progress): void;
+  /**
+   * A sign of life, for actors with a `heartbeatMs`. What is given is stored, once a second at most and
+   * when the attempt fails, and is `saved` in the next attempt: keep a position there, not data. Throws
+   * `not_serialisable`, `snapshot_too_large` (beyond 64 KiB as JSON).
+   */
+  heartbeat(saved?: Json): void;
 }
 
 export interface Progress {

@@ -18,6 +18,8 @@ export const errorCodes = {
   machine_refused: 'the machine breaks a rule of the engine and cannot be registered',
   snapshot_refused: 'the stored snapshot does not fit the machine',
   snapshot_too_large: 'the snapshot is larger than the limit',
+  effect_timeout: 'an attempt of an effect took longer than its timeout',
+  heartbeat_missed: 'an attempt of an effect showed no sign of life for too long',
   transition_threw: 'the machine threw while computing a transition',
   not_serialisable: 'a value would not survive JSON',
   child_failed: 'a child run failed',

@@ -15,6 +15,10 @@ export function advance(run: LiveRun, mail: Mail, draft: Draft, rules: Rules): v
 
 function take(run: LiveRun, mail: Mail, draft: Draft, rules: Rules): void {
   if (run.ended !== null) return;
+  if (mail.type === 'saved') {
+    save(run, mail, draft);
+    return;
+  }
   if (run.parked !== null && !wakes(mail)) {
     keep(mail, draft);
     return;
@@ -67,6 +71,13 @@ const errorEvent = (child: string, error: ErrorRecord): MachineEvent => ({
   error,
   actorId: child,
 });
+
+function save(run: LiveRun, { child, epoch, saved }: Mail & { type: 'saved' }, draft: Draft): void {
+  const effect = run.effects.get(child);
+  if (effect?.epoch !== epoch) return;
+  effect.saved = saved;
+  draft.operations.push({ type: 'effect.save', child, saved: JSON.stringify(saved) });
+}
 
 function takeResult(run: LiveRun, mail: Mail & { type: 'result' }, draft: Draft, rules: Rules): void {
   const effect = run.effects.get(mail.child);

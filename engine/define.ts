@@ -2,7 +2,7 @@ import type { AnyStateMachine, InputFrom, OutputFrom, StateMachine } from 'xstat
 import type { Effect } from '#core/effect';
 import { unrecoverable } from '#core/errors';
 import { faultsOf } from './statechart.ts';
-import type { Definition, Json, RetryPolicies } from './types.ts';
+import type { Definition, EffectPolicy, Json, RetryWishes } from './types.ts';
 
 /** The actors that a machine declares in `setup({ actors })`: a union of `{ src, logic }`. */
 type DeclaredActor<M> =
@@ -36,8 +36,10 @@ export interface MachineSpec<M extends AnyStateMachine> {
   key?: (input: InputFrom<M>) => string | null;
   /** Only so many runs of this queue move at once (`EngineOptions.queues`). */
   queue?: string;
-  /** By actor name. */
-  retry?: Readonly<Record<string, Partial<RetryPolicies>>>;
+  /** Timeouts, heartbeats and retries, by actor name. */
+  effects?: Readonly<Record<string, EffectPolicy>>;
+  /** Retries alone, by actor name: short for `effects: { name: { retry } }`. */
+  retry?: Readonly<Record<string, RetryWishes>>;
   /** By the stored version: its snapshot as one of this version. */
   migrate?: Readonly<Record<number, (snapshot: Json) => Json>>;
 }
@@ -54,7 +56,11 @@ export function defineMachine<M extends AnyStateMachine>(
   for (const [src, given] of Object.entries(spec.actors) as [string, Effect<never, unknown> | Definition][])
     if (typeof given === 'function') actors[src] = given;
     else children[src] = given;
-  const faults = faultsOf(spec.machine, new Set([...Object.keys(actors), ...Object.keys(children)]));
+  const effects = policiesOf(spec);
+  const faults = [
+    ...faultsOf(spec.machine, new Set([...Object.keys(actors), ...Object.keys(children)])),
+    ...policyFaults(effects, actors),
+  ];
   if (faults.length > 0)
     throw unrecoverable(
       'machine_refused',
@@ -72,7 +78,28 @@ export function defineMachine<M extends AnyStateMachine>(
     children,
     key: spec.key ?? (() => null),
     queue: spec.queue ?? null,
-    retry: spec.retry ?? {},
+    effects,
     migrate: spec.migrate ?? {},
   };
+}
+
+function policiesOf({
+  effects = {},
+  retry = {},
+}: Pick<MachineSpec<AnyStateMachine>, 'effects' | 'retry'>): Record<string, EffectPolicy> {
+  const policies: Record<string, EffectPolicy> = { ...effects };
+  for (const [src, wishes] of Object.entries(retry))
+    policies[src] = { ...policies[src], retry: { ...wishes, ...policies[src]?.retry } };
+  return policies;
+}
+
+function policyFaults(policies: Record<string, EffectPolicy>, actors: object): string[] {
+  return Object.entries(policies).flatMap(([src, { timeoutMs, heartbeatMs }]) => [
+    ...(src in actors
+      ? []
+      : [`\`effects\` names '${src}', which is no effect: only functions in \`actors\` are`]),
+    ...[timeoutMs, heartbeatMs].flatMap((ms) =>
+      ms === undefined || ms > 0 ? [] : [`'${src}' has a deadline of ${ms} ms: leave it out for none`],
+    ),
+  ]);
 }

@@ -1,8 +1,10 @@
 import type { Progress } from '#core/effect';
 import { aborted, type FlydError, toErrorRecord } from '#core/errors';
+import { type Watch, watchAttempt } from './deadlines.ts';
 import { plain } from './json.ts';
-import { effectIdOf, type LiveEffect, type LiveRun, type Mail } from './run.ts';
-import type { System } from './types.ts';
+import { type EffectOutcome, effectIdOf, type LiveEffect, type LiveRun, type Mail } from './run.ts';
+import { createSaving, type Saving } from './saving.ts';
+import type { Json, System } from './types.ts';
 
 export interface ExecutorOptions {
   system: System;
@@ -17,9 +19,10 @@ export interface ExecutorOptions {
 
 interface Attempt {
   readonly epoch: number;
-  readonly attempt: number;
   readonly abort: AbortController;
   readonly over: Promise<void>;
+  readonly watch: Watch;
+  readonly saving: Saving;
 }
 
 /** Runs the effects of this process: those that are due and committed, each once at a time. */
@@ -73,7 +76,10 @@ export class Executor {
   async close(why: FlydError): Promise<void> {
     this.#closed = true;
     for (const attempts of this.#running.values())
-      for (const { abort } of attempts.values()) abort.abort(why);
+      for (const { abort, watch } of attempts.values()) {
+        watch.end();
+        abort.abort(why);
+      }
     for (;;) {
       const open = [...this.#running.values()].flatMap((attempts) => [...attempts.values()]);
       for (const attempts of this.#winding.values()) open.push(...attempts);
@@ -83,42 +89,63 @@ export class Executor {
   }
 
   #start(run: LiveRun, child: string, effect: LiveEffect): void {
-    const { system, probe } = this.#options;
-    const abort = new AbortController();
-    const { epoch, src, input } = effect;
-    const implementation = run.definition.actors[src];
+    const { system, deliver } = this.#options;
+    const { epoch, src } = effect;
     const startedAt = system.now();
-    const work = async (): Promise<Mail> => {
-      probe(`effect:${src}:before`);
-      if (implementation === undefined) throw new TypeError(`no implementation of '${src}'`);
-      const output = await implementation({
-        input: input as never,
-        signal: abort.signal,
-        effectId: effectIdOf(run, child, epoch),
-        attempt: effect.attempt + 1,
-        progress: (progress) => this.#options.progress(run, child, effect, progress),
-      });
-      const outcome = { ok: true, output: plain(output, `output of ${src}`) } as const;
-      probe(`effect:${src}:after`);
-      return { type: 'result', child, epoch, ms: system.now() - startedAt, outcome };
-    };
-    const over = work()
-      .catch((thrown: unknown): Mail | null =>
-        abort.signal.aborted
-          ? null
-          : {
-              type: 'result',
-              child,
-              epoch,
-              ms: system.now() - startedAt,
-              outcome: { ok: false, error: { op: src, ...toErrorRecord(thrown) } },
-            },
+    const abort = new AbortController();
+    const saving = createSaving(src, system, (saved) => deliver(run, { type: 'saved', child, epoch, saved }));
+    const result = (outcome: EffectOutcome): Mail => ({
+      ...{ type: 'result', child, epoch, ms: system.now() - startedAt, outcome },
+      saved: saving.end(),
+    });
+    const failed = (thrown: unknown): Mail =>
+      result({ ok: false, error: { op: src, ...toErrorRecord(thrown) } });
+    const watch = watchAttempt(src, run.definition.effects[src] ?? {}, system, (why) => {
+      const mail = failed(why);
+      this.#stop(run, child, attempt, why);
+      deliver(run, mail);
+    });
+    const over = this.#work(run, child, effect, { signal: abort.signal, watch, saving })
+      .then(
+        (output) => result({ ok: true, output }),
+        (thrown: unknown) => (abort.signal.aborted ? null : failed(thrown)),
       )
       .then((mail) => this.#finish(run, child, attempt, mail));
-    const attempt: Attempt = { epoch, attempt: effect.attempt, abort, over };
+    const attempt: Attempt = { epoch, abort, over, watch, saving };
     const attempts = this.#running.get(run) ?? new Map<string, Attempt>();
     attempts.set(child, attempt);
     this.#running.set(run, attempts);
+  }
+
+  async #work(
+    run: LiveRun,
+    child: string,
+    effect: LiveEffect,
+    { signal, watch, saving }: Pick<Attempt, 'watch' | 'saving'> & { signal: AbortSignal },
+  ): Promise<Json> {
+    const { probe, progress } = this.#options;
+    const { epoch, src, input, saved } = effect;
+    probe(`effect:${src}:before`);
+    const implementation = run.definition.actors[src];
+    if (implementation === undefined) throw new TypeError(`no implementation of '${src}'`);
+    const output = await implementation({
+      input: input as never,
+      signal,
+      effectId: effectIdOf(run, child, epoch),
+      attempt: effect.attempt + 1,
+      saved,
+      progress(detail) {
+        watch.alive();
+        progress(run, child, effect, detail);
+      },
+      heartbeat(position) {
+        watch.alive();
+        if (position !== undefined && position !== null) saving.put(position);
+      },
+    });
+    const copy = plain(output, `output of ${src}`);
+    probe(`effect:${src}:after`);
+    return copy;
   }
 
   #stop(run: LiveRun, child: string, attempt: Attempt, why: FlydError): void {
@@ -126,18 +153,28 @@ export class Executor {
     const winding = this.#winding.get(run.id) ?? new Set<Attempt>();
     winding.add(attempt);
     this.#winding.set(run.id, winding);
+    attempt.watch.end();
+    attempt.saving.end();
     attempt.abort.abort(why);
   }
 
   #finish(run: LiveRun, child: string, attempt: Attempt, mail: Mail | null): void {
+    const { deliver, settled } = this.#options;
+    attempt.watch.end();
     const winding = this.#winding.get(run.id);
     if (winding?.delete(attempt)) {
       if (winding.size === 0) this.#winding.delete(run.id);
-      this.#options.settled(run);
+      settled(run);
       return;
     }
     this.#forget(run, child);
-    if (mail !== null) this.#options.deliver(run, mail);
+    if (mail !== null) {
+      deliver(run, mail);
+      return;
+    }
+    // The process closes: whoever carries the run on begins from there.
+    const saved = attempt.saving.end();
+    if (saved !== null) deliver(run, { type: 'saved', child, epoch: attempt.epoch, saved });
   }
 
   #forget(run: LiveRun, child: string): void {
@@ -149,4 +186,7 @@ export class Executor {
 
 /** Its result is there, and only waits to be taken: kept while the run was parked, or stored by an earlier owner. */
 const isAnswered = (run: LiveRun, child: string, epoch: number): boolean =>
-  run.mailbox.some((mail) => 'child' in mail && mail.child === child && mail.epoch === epoch);
+  run.mailbox.some(
+    (mail) =>
+      (mail.type === 'result' || mail.type === 'event') && mail.child === child && mail.epoch === epoch,
+  );

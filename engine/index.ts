@@ -6,12 +6,14 @@ export { defineMachine } from './define.ts';
 export { openEngine } from './engine.ts';
 export type {
   Definition,
+  EffectPolicy,
   EngineEvent,
   HistoryRow,
   Json,
   OwnerLocks,
   RetryPolicies,
   RetryPolicy,
+  RetryWishes,
   RunFilter,
   RunView,
   System,

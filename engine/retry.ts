@@ -1,21 +1,35 @@
 import type { ErrorRecord } from '#core/errors';
 import { type Draft, note, type Rules } from './draft.ts';
 import type { LiveEffect, LiveRun } from './run.ts';
-import type { RetryPolicies } from './types.ts';
+import type { Json, RetryPolicies } from './types.ts';
 
 /** Errors that nobody classified are probably bugs: try less often. */
 const unclassifiedAttemptsMax = 3;
 
+/** The engine's policies, with what the machine says of this actor. */
+function policiesFor(
+  { definition }: LiveRun,
+  src: string,
+  { recoverable, pending }: RetryPolicies,
+): RetryPolicies {
+  const wishes = definition.effects[src]?.retry;
+  if (wishes === undefined) return { recoverable, pending };
+  return {
+    recoverable: { ...recoverable, ...wishes.recoverable },
+    pending: { ...pending, ...wishes.pending },
+  };
+}
+
 /** A failure that a later look may heal: counted, dated, and parked when the attempts are spent. */
 export function lookAgain(
   run: LiveRun,
-  { child, ms }: { child: string; ms: number },
+  { child, ms, saved }: { child: string; ms: number; saved: Json },
   effect: LiveEffect,
   error: ErrorRecord,
   draft: Draft,
   rules: Rules,
 ): void {
-  const policies = { ...rules.retry, ...run.definition.retry[effect.src] };
+  const policies = policiesFor(run, effect.src, rules.retry);
   const isNews = effect.error?.code !== error.code || effect.error.message !== error.message;
   if (error.kind === 'pending') {
     effect.looks += 1;
@@ -31,6 +45,7 @@ export function lookAgain(
     effect.dueAt = rules.now + pauseMs(policies.recoverable, effect.attempt, rules);
   }
   effect.error = error;
+  if (saved !== null) effect.saved = saved;
   const { state, attempt, looks, dueAt } = effect;
   draft.operations.push({
     type: 'effect.fail',
@@ -40,6 +55,7 @@ export function lookAgain(
     looks,
     dueAt,
     error: JSON.stringify(error),
+    saved: saved === null ? null : JSON.stringify(saved),
   });
   // The same pending answer again is no news, and would fill the history.
   if (state === 'pending' && !isNews) return;
@@ -51,7 +67,7 @@ export function lookAgain(
 export function limitPauses(run: LiveRun, now: number, retry: RetryPolicies): void {
   for (const effect of run.effects.values()) {
     if (effect.dueAt <= now) continue;
-    const { pending, recoverable } = { ...retry, ...run.definition.retry[effect.src] };
+    const { pending, recoverable } = policiesFor(run, effect.src, retry);
     const policy = effect.state === 'pending' ? pending : recoverable;
     const longestMs = effect.attempt + effect.looks === 0 ? 0 : policy.pauseMsMax * (1 + jitter);
     effect.dueAt = Math.min(effect.dueAt, now + longestMs);
@@ -87,6 +103,7 @@ export function wake(run: LiveRun, draft: Draft, rules: Rules): void {
       looks: effect.looks,
       dueAt: rules.now,
       error: effect.error === null ? null : JSON.stringify(effect.error),
+      saved: null,
     });
   }
   for (const [childId, link] of run.links)

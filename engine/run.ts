@@ -49,6 +49,8 @@ export interface LiveEffect {
   looks: number;
   dueAt: number;
   error: ErrorRecord | null;
+  /** What its last attempt gave to `heartbeat`, as far as it is stored. */
+  saved: Json;
 }
 
 export interface LiveTimer {
@@ -65,7 +67,8 @@ export interface LiveLink {
 /** Something for a run to take, one at a time. */
 export type Mail =
   | { type: 'begin' }
-  | { type: 'result'; child: string; epoch: number; ms: number; outcome: EffectOutcome }
+  | { type: 'result'; child: string; epoch: number; ms: number; outcome: EffectOutcome; saved: Json }
+  | { type: 'saved'; child: string; epoch: number; saved: Json }
   | { type: 'timer'; timer: string; epoch: number }
   | { type: 'event'; id: number; event: MachineEvent; child: string | null; epoch: number | null }
   | { type: 'cancel'; reason: string };
@@ -107,7 +110,7 @@ export function liveRun(
     seq: row.seq,
     epoch: row.epoch,
     effects: new Map(
-      effects.map(({ child, epoch, src, input, state, attempt, looks, dueAt, error }) => [
+      effects.map(({ child, epoch, src, input, state, attempt, looks, dueAt, error, saved }) => [
         child,
         {
           epoch,
@@ -118,6 +121,7 @@ export function liveRun(
           looks,
           dueAt,
           error: parse(error) as ErrorRecord | null,
+          saved: parse(saved),
         },
       ]),
     ),

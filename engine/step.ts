@@ -119,6 +119,7 @@ function spawn(run: LiveRun, { child, src, input }: Command & { type: 'spawn' },
       looks: 0,
       dueAt: rules.now,
       error: null,
+      saved: null,
     });
     return { type: 'effect.put', child, epoch, src, input: JSON.stringify(input), dueAt: rules.now };
   }

@@ -1,9 +1,10 @@
 import type { AnyStateMachine } from 'xstate';
 import type { Effect, Progress } from '#core/effect';
 import type { ErrorRecord } from '#core/errors';
+import type { Json } from '#core/json';
 import type { RunStatus } from '#core/status';
 
-export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
+export type { Json } from '#core/json';
 
 export interface RetryPolicy {
   /** Recoverable failures before the run is parked. */
@@ -17,6 +18,18 @@ export interface RetryPolicies {
   recoverable: RetryPolicy;
   /** For what the world lacks: no end, only pauses. */
   pending: Omit<RetryPolicy, 'attemptsMax'>;
+}
+
+/** What is said of a policy; the rest is the engine's. */
+export type RetryWishes = { [Kind in keyof RetryPolicies]?: Partial<RetryPolicies[Kind]> };
+
+/** How the attempts of one actor are watched and repeated. */
+export interface EffectPolicy {
+  /** From the start of an attempt to its end. Then it is aborted, and the failure is recoverable: `effect_timeout`. */
+  timeoutMs?: number;
+  /** Without `heartbeat` or `progress` for so long an attempt is aborted: `heartbeat_missed`, recoverable. */
+  heartbeatMs?: number;
+  retry?: RetryWishes;
 }
 
 /** A machine as the engine runs it. Made by `defineMachine`. */
@@ -33,7 +46,8 @@ export interface Definition<Input = any, Output = any> {
   key(input: Input): string | null;
   /** The queue whose places limit how many runs of this machine move at once. */
   readonly queue: string | null;
-  readonly retry: Readonly<Record<string, Partial<RetryPolicies>>>;
+  /** By actor name. */
+  readonly effects: Readonly<Record<string, EffectPolicy>>;
   /** By the stored version: that version's snapshot as one of this version. */
   readonly migrate: Readonly<Record<number, (snapshot: Json) => Json>>;
   /** Never set: carries the output's type. */

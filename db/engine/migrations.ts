@@ -117,4 +117,8 @@ CREATE TABLE run_links (
 CREATE INDEX run_links_child ON run_links (child);
 `,
   },
+  {
+    version: 2,
+    sql: 'ALTER TABLE effects ADD COLUMN saved TEXT;',
+  },
 ];

@@ -25,6 +25,9 @@ export function createApply({ sql, ending, insertRow }: OperationParts): Apply {
       case 'effect.fail':
         sql.failEffect.run({ run, ...operation });
         return;
+      case 'effect.save':
+        sql.saveEffect.run({ run, ...operation });
+        return;
       case 'effect.drop':
         sql.dropEffect.run(run, operation.child);
         return;

@@ -48,7 +48,10 @@ export type Operation =
       looks: number;
       dueAt: number;
       error: string | null;
+      /** Null leaves what is stored. */
+      saved: string | null;
     }
+  | { type: 'effect.save'; child: string; saved: string }
   | { type: 'effect.drop'; child: string }
   | { type: 'timer.put'; timer: string; epoch: number; event: string; dueAt: number }
   | { type: 'timer.drop'; timer: string }
@@ -134,6 +137,8 @@ export interface EffectRow {
   looks: number;
   dueAt: number;
   error: string | null;
+  /** What its attempts gave to `heartbeat` last. */
+  saved: string | null;
 }
 
 export interface TimerRow {

@@ -90,6 +90,8 @@ export const effects = sqliteTable('effects', {
   looks: integer('looks').notNull(),
   dueAt: integer('due_at').notNull(),
   error: text('error'),
+  /** What its attempts gave to `heartbeat` last. */
+  saved: text('saved'),
 });
 
 export const timers = sqliteTable('timers', {

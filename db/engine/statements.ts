@@ -30,8 +30,10 @@ export function prepareAll(db: Database) {
       VALUES (@run, @seq, @prev, @at, @event, @fromState, @toState, @effects, @ms, @error, @definition, @patch, @snapshot)`,
     putEffect: `INSERT OR REPLACE INTO effects (run, child, epoch, src, input, state, due_at)
       VALUES (@run, @child, @epoch, @src, @input, 'due', @dueAt)`,
-    failEffect: `UPDATE effects SET state = @state, attempt = @attempt, looks = @looks, due_at = @dueAt, error = @error
+    failEffect: `UPDATE effects SET state = @state, attempt = @attempt, looks = @looks, due_at = @dueAt, error = @error,
+      saved = coalesce(@saved, saved)
       WHERE run = @run AND child = @child`,
+    saveEffect: 'UPDATE effects SET saved = @saved WHERE run = @run AND child = @child',
     dropEffect: 'DELETE FROM effects WHERE run = ? AND child = ?',
     dropEffects: 'DELETE FROM effects WHERE run = ?',
     putTimer: `INSERT OR REPLACE INTO timers (run, timer, epoch, event, due_at)

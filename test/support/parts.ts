@@ -162,7 +162,14 @@ export async function run<Input, Output>(
   input: Input,
   { effectId = 'run-1/effect/1', signal, progress = () => {} }: RunOptions = {},
 ): Promise<Output> {
-  const context = { input: throughJson(input), effectId, attempt: 1, progress };
+  const context = {
+    input: throughJson(input),
+    effectId,
+    attempt: 1,
+    saved: null,
+    progress,
+    heartbeat: () => {},
+  };
   return throughJson(await effect({ ...context, signal: signal ?? new AbortController().signal }));
 }
 
