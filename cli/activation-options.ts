@@ -11,6 +11,7 @@ export interface ActivationFlags {
   suid?: true;
   dev?: true;
   attach: 'mount' | 'device';
+  ephemeral?: true;
 }
 
 /** How an activation is to be made, as the flags say. Fails with `usage`. */
@@ -30,5 +31,6 @@ export function activationOf(flags: ActivationFlags): ActivationOptions {
     dev: flags.dev ?? false,
     owner: flags.owner ?? null,
     attach: flags.attach,
+    ...(flags.ephemeral === true ? { ephemeral: true } : {}),
   };
 }

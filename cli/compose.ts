@@ -15,6 +15,7 @@ import { createOwnerLocks } from '#infra/owner-locks';
 import { createS3Source } from '#infra/s3';
 import { ensurePrivate, openStateDir } from '#infra/state-dir';
 import { createDrivers, type Drivers, type PoolOptions } from '#infra/volumes/index';
+import { poolStateOf } from '#infra/volumes/pool-state';
 import { spaceOf } from '#infra/volumes/space';
 import { createMachines, type Machines } from './machines.ts';
 import type { Session } from './session.ts';
@@ -59,6 +60,7 @@ export async function openWorkbench({ settings, surroundings }: Session): Promis
       storeSpace: () => spaceOf(paths.blobs),
       objects,
       drivers: (name) => drivers.byName[name],
+      poolState: () => poolStateOf(paths.root, exec),
       limits: settings.limits,
       reserve,
       mountRoot: settings.mountRoot,

@@ -15,6 +15,7 @@ import { imageDrop } from '#actors/image-drop';
 import { imageRegister } from '#actors/image-register';
 import { imageRelease } from '#actors/image-release';
 import { imageReserve, type SpaceReserve } from '#actors/image-reserve';
+import { storeRestore } from '#actors/store-restore';
 import { storeSweep } from '#actors/store-sweep';
 import { volumeChoose } from '#actors/volume-choose';
 import { volumeCreate } from '#actors/volume-create';
@@ -26,6 +27,7 @@ import type { Limits } from '#core/limits';
 import type { ImageStore } from '#db/images/index';
 import { defineMachine } from '#engine/define';
 import { activationHolders } from '#infra/activation-holders';
+import { isInPlace } from '#infra/activation-place';
 import type { BlobStore } from '#infra/blob-store';
 import { unpackLayer } from '#infra/layer/unpack';
 import { enforceLock, lockOf, readLockFile, writeLockFile } from '#infra/lock-file';
@@ -33,12 +35,14 @@ import { readManifest } from '#infra/manifest';
 import type { ObjectSource } from '#infra/object-source';
 import { volumeFill } from '#infra/volume-fill';
 import type { Space, VolumeDriver } from '#infra/volumes/driver';
+import type { PoolState } from '#infra/volumes/pool-state';
 import { activateMachine } from '#machines/activate';
 import { type BlobInput, blobMachine } from '#machines/blob';
 import { deactivateMachine } from '#machines/deactivate';
 import { type ImageInput, imageMachine } from '#machines/image';
 import { pullMachine } from '#machines/pull';
 import { removeMachine } from '#machines/remove';
+import { restoreMachine } from '#machines/restore';
 import { sweepMachine } from '#machines/sweep';
 import { volumeMachine } from '#machines/volume';
 
@@ -49,6 +53,7 @@ export interface Parts {
   storeSpace: () => Promise<Space[]>;
   objects: ObjectSource;
   drivers: (name: DriverName) => VolumeDriver;
+  poolState: () => Promise<PoolState | null>;
   limits: Limits;
   reserve: SpaceReserve;
   mountRoot: string;
@@ -167,7 +172,16 @@ export function createMachines(parts: Parts) {
       sweep,
     },
   });
-  return { pull, image, blob, volume, activate, deactivate, remove, sweep };
+  const restore = defineMachine({
+    name: 'restore',
+    version: 1,
+    machine: restoreMachine,
+    key: () => 'store',
+    actors: {
+      'store.restore': storeRestore({ activations, drivers, isInPlace, poolState: parts.poolState }),
+    },
+  });
+  return { pull, image, blob, volume, activate, deactivate, remove, sweep, restore };
 }
 
 const placeOf = ({ endpoint, region, bucket }: Source): string => `${endpoint ?? `aws:${region}`}/${bucket}`;

@@ -62,6 +62,7 @@ export function withActivation(command: Command): Command {
     .option('--size <size>', 'devmapper: grow file system and device to this', bytes)
     .option('--read-only', 'mount it read-only')
     .option('--owner <uid:gid>', 'owner of the root folder of the tree', owner)
+    .option('--ephemeral', 'not mounted again after a reboot: `flyd resume` removes it')
     .option('--suid', 'honour set-user-id programs (default: nosuid)')
     .option('--dev', 'honour device nodes (default: nodev)')
     .addOption(

@@ -1,5 +1,6 @@
 import { type ErrorRecord, toErrorRecord } from '#core/errors';
 import type { RunView } from '#engine/types';
+import type { RestoreReport } from '#machines/restore';
 import { openWorkbench, type Workbench } from './compose.ts';
 import { exitCodes, exitOfSignal, exitOfStatus } from './exit.ts';
 import { findRun } from './find-run.ts';
@@ -7,6 +8,7 @@ import { follow } from './follow.ts';
 import { errorLines } from './output.ts';
 import { pullDocument } from './pull-document.ts';
 import { reportPull } from './pull-report.ts';
+import { sayRestored, startRestore } from './restore.ts';
 import { outcomeDocument } from './run-document.ts';
 import type { Session } from './session.ts';
 import { type Stop, watchSignals } from './signals.ts';
@@ -38,14 +40,20 @@ async function resumeAll(session: Session, bench: Workbench, { noWait }: ResumeW
   const { engine } = bench;
   const stop = watchSignals((signal) => out.note(`${signal}: stopping; again to stop at once`));
   try {
-    const ids = await engine.resume();
-    if (ids.length === 0) out.say('nothing to resume: no run is without an owner');
+    const taken = await engine.resume();
+    const restore = await startRestore(bench);
+    const ids = restore === null || taken.includes(restore) ? taken : [...taken, restore];
+    if (ids.length === 0) out.say('nothing to resume: no run is without an owner, and all is mounted');
     const views = await Promise.all(
       ids.map((id) => follow(engine, id, { out, stop, noWait, progress: ids.length === 1 && !out.json })),
     );
     const trouble = await stopped(bench, stop);
     out.document(views.map((view) => documentOf(bench, view, trouble)));
-    for (const view of views) out.say(outcomeLine(engine.run(view.id)));
+    for (const view of views) {
+      out.say(outcomeLine(engine.run(view.id)));
+      const report = restored(view);
+      if (report !== null) sayRestored(report, out);
+    }
     if (trouble !== undefined) out.note(`what is not done stays resumable: flyd resume${stateFlag}`);
     const signal = stop.received();
     return signal === null ? worstExit(views) : exitOfSignal(signal);
@@ -88,11 +96,17 @@ async function stopped({ engine }: Workbench, stop: Stop): Promise<ErrorRecord |
 const documentOf = ({ engine }: Workbench, view: RunView, trouble: ErrorRecord | undefined) =>
   view.machine === 'pull' ? pullDocument(engine, view, trouble) : outcomeDocument(view);
 
+/** The report of a restoration; null for any other run, and for one that is not done. */
+const restored = ({ machine, status, output }: RunView): RestoreReport | null =>
+  machine === 'restore' && status === 'done' ? (output as unknown as RestoreReport) : null;
+
 const outcomeLine = (view: RunView): string => `${view.id}  ${view.machine}  ${view.status}`;
 
 /** Of several runs the one that went worst: failed, then cancelled, then pending. */
 function worstExit(views: readonly RunView[]): number {
-  const codes = views.map(({ status }) => exitOfStatus(status));
+  const codes = views.map((view) =>
+    (restored(view)?.failed.length ?? 0) > 0 ? exitCodes.failed : exitOfStatus(view.status),
+  );
   const order = [exitCodes.failed, exitCodes.cancelled, exitCodes.pending];
   return order.find((code) => codes.includes(code)) ?? exitCodes.done;
 }

@@ -8,11 +8,12 @@ interface ResumeFlags extends CommonFlags {
 }
 
 const help = `
-Takes over runs whose process is gone, and sees them through. What such a run was asked to do is
+Takes over runs whose process is gone, and sees them through. Then brings back what a reboot took: loop
+devices, the thin pool, mappings and mounts of every activation; ephemeral ones are removed. What such a run was asked to do is
 stored with it: only a changed state directory must be given again.
 
 Examples:
-  flyd resume                    every run that nobody carries on
+  flyd resume                    every run that nobody carries on, and every mount: also at each boot
   flyd resume 01JD...            this one; it is joined if another process carries it on
   flyd resume --all --no-wait    what can go on now; exit 3 if a layer is still missing`;
 

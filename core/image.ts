@@ -79,6 +79,8 @@ export interface ActivationOptions {
   dev: boolean;
   owner: { uid: number; gid: number } | null;
   attach: 'mount' | 'device';
+  /** It need not outlive a reboot: `flyd resume` removes it instead of mounting it again. */
+  ephemeral?: boolean;
 }
 
 /** Where an activation is: what a person mounts, enters or hands to a microVM. */

@@ -25,6 +25,7 @@ export const operations = [
   'activation.unmount',
   'activation.remove',
   'store.sweep',
+  'store.restore',
 ] as const;
 
 export type Operation = (typeof operations)[number];

@@ -3,10 +3,11 @@ import { unrecoverable } from '#core/errors';
 import type { ActivationOptions, ActivationResult, DriverName } from '#core/image';
 import { drizzle, orm } from '../drizzle.ts';
 import { write } from '../open.ts';
+import type { LiveRuns } from './live-runs.ts';
 import { activations, devicesUsed, images } from './schema.ts';
 import type { Volumes, VolumeTree } from './volumes.ts';
 
-const { and, asc, eq, ne } = orm;
+const { and, asc, eq, ne, notInArray } = orm;
 
 export type ActivationRow = typeof activations.$inferSelect;
 
@@ -20,7 +21,7 @@ export interface NewActivation {
 }
 
 /** An activation with all it stands on, as a driver wants it. */
-export interface ActivationTree extends Omit<ActivationOptions, 'name'> {
+export interface ActivationTree extends Omit<ActivationOptions, 'name' | 'ephemeral'> {
   id: string;
   base: VolumeTree;
   device: number | null;
@@ -53,11 +54,13 @@ export interface Activations {
   /** By its id, its name, or the start of its id. */
   search(text: string): ActivationRow | null;
   ofImage(image: string): ActivationRow[];
+  /** The active ones that no live run takes down. */
+  settled(): ActivationRow[];
   list(): ActivationView[];
 }
 
 /** The rows of `activations`. */
-export function createActivations(db: Database, volumes: Volumes): Activations {
+export function createActivations(db: Database, live: LiveRuns, volumes: Volumes): Activations {
   const query = drizzle(db);
 
   const find = (id: string): ActivationRow | null =>
@@ -151,11 +154,18 @@ export function createActivations(db: Database, volumes: Volumes): Activations {
         (begin.length === 1 && text.length > 'act-'.length ? (begin[0] ?? null) : null)
       );
     },
-    tree({ id, volume, device, mountPoint, options: { name: _, ...options } }) {
+    tree({ id, volume, device, mountPoint, options: { name: _, ephemeral: __, ...options } }) {
       return { ...options, id, device, mountPoint, base: volumes.tree(volume) };
     },
     ofImage: (image) =>
       query.select().from(activations).where(eq(activations.image, image)).orderBy(asc(activations.id)).all(),
+    settled: () =>
+      query
+        .select()
+        .from(activations)
+        .where(and(eq(activations.state, 'active'), notInArray(activations.id, live.deactivated())))
+        .orderBy(asc(activations.createdAt), asc(activations.id))
+        .all(),
     list: () =>
       query
         .select({ ...orm.getTableColumns(activations), family: images.family })

@@ -47,7 +47,7 @@ export function createImageStore(db: Database): ImageStore {
     blobs,
     volumes,
     images,
-    activations: createActivations(db, volumes),
+    activations: createActivations(db, live, volumes),
     leases,
     sweeps: createSweeps(db, live),
   };

@@ -10,6 +10,8 @@ export interface LiveRuns {
   oldestPull(): number | null;
   /** Whether an activation may be on its way up or down in a run. */
   movesActivations(): boolean;
+  /** Ids of the activations that a live run takes down. */
+  deactivated(): string[];
   /** `now`, but never before the start of a live run: a clock that was set back endangers nothing. */
   stamp(now: number): number;
 }
@@ -35,7 +37,12 @@ export function createLiveRuns(db: Database): LiveRuns {
     .prepare<[], number | null>('SELECT max(created_at) FROM runs WHERE ended_at IS NULL')
     .pluck();
 
+  const deactivated = db
+    .prepare<[], string>("SELECT key FROM runs WHERE ended_at IS NULL AND machine = 'deactivate'")
+    .pluck();
+
   return {
+    deactivated: () => deactivated.all(),
     oldestPull: () => oldest.get() ?? null,
     movesActivations: () => moving.get() === 1,
     stamp: (now) => Math.max(now, newest.get() ?? 0),
