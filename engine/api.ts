@@ -1,10 +1,10 @@
 import type { Database } from 'better-sqlite3';
 import type { FlydError as Failure } from '#core/errors';
+import type { Definition, EventOf, InputOf, RunId, SnapshotOf } from './definition.ts';
 import type {
-  Definition,
+  ChildRun,
   EngineEvent,
   HistoryRow,
-  Json,
   OwnerLocks,
   RetryPolicies,
   RunFilter,
@@ -32,8 +32,9 @@ export interface EngineOptions {
   onFault?: (fault: unknown) => void;
 }
 
-export interface StartedRun {
-  id: string;
+export interface StartedRun<D extends Definition = Definition> {
+  /** Give it to `wait`, `send` and the like: it carries the types of the machine. */
+  id: RunId<D>;
   /** A live run of the same key was there already. */
   joined: boolean;
 }
@@ -47,25 +48,31 @@ export interface WaitOptions {
 export interface Engine {
   /** This process's name as an owner. */
   readonly token: string;
-  start<Input>(
-    definition: Definition<Input>,
-    options: { input: Input; key?: string | null; id?: string },
-  ): Promise<StartedRun>;
+  start<D extends Definition>(
+    definition: D,
+    options: { input: InputOf<D>; key?: string | null; id?: string },
+  ): Promise<StartedRun<D>>;
   /** Takes over the live runs whose owner is dead: all, or one with those below it. Gives the topmost taken. */
   resume(filter?: { id?: string }): Promise<string[]>;
   /** Gives an event to a run, once for each dedupe key, in order. */
-  send(id: string, event: { type: string }, options?: { dedupe?: string }): Promise<void>;
+  send<D extends Definition>(
+    id: RunId<D> | string,
+    event: EventOf<D>,
+    options?: { dedupe?: string },
+  ): Promise<void>;
   /** Says, durably, that the run is to be cancelled; its machine compensates. `wait` for its end. */
   cancel(id: string, options?: { reason?: string }): Promise<void>;
   /** Lets what is parked or pending in the run, and below it, try again. */
   retry(id: string): Promise<void>;
-  wait(id: string, options?: WaitOptions): Promise<RunView>;
-  run(id: string): RunView;
+  wait<D extends Definition>(id: RunId<D> | string, options?: WaitOptions): Promise<RunView<D>>;
+  run<D extends Definition>(id: RunId<D> | string): RunView<D>;
+  /** The id of a run that is known to be there, with the types of its machine. Throws `run_not_found`. */
+  find<D extends Definition>(definition: D, id: string): RunId<D>;
   runs(filter?: RunFilter): RunView[];
-  children(id: string): { childId: string; run: RunView }[];
+  children<D extends Definition>(id: RunId<D> | string): ChildRun<D>[];
   history(id: string): HistoryRow[];
   /** The whole persisted snapshot after commit `seq`. */
-  snapshotAt(id: string, seq: number): Json;
+  snapshotAt<D extends Definition>(id: RunId<D> | string, seq: number): SnapshotOf<D>;
   subscribe(listener: (event: EngineEvent) => void): () => void;
   /** Stops: no new effects, running ones are aborted and waited for, the runs stay resumable by anyone. */
   close(why?: Failure): Promise<void>;

@@ -1,37 +1,22 @@
-import type { AnyStateMachine, InputFrom, OutputFrom, StateMachine } from 'xstate';
+import type { AnyStateMachine, InputFrom } from 'xstate';
 import type { Effect } from '#core/effect';
 import { unrecoverable } from '#core/errors';
+import type { Definition, DefinitionOf, Implementations } from './definition.ts';
 import { faultsOf } from './statechart.ts';
-import type { Definition, EffectPolicy, Json, RetryWishes } from './types.ts';
+import type { EffectPolicy, Json, RetryWishes } from './types.ts';
 
-/** The actors that a machine declares in `setup({ actors })`: a union of `{ src, logic }`. */
-type DeclaredActor<M> =
-  // biome-ignore lint/suspicious/noExplicitAny: only this matches every machine
-  M extends StateMachine<any, any, any, infer A, any, any, any, any, any, any, any, any, any, any>
-    ? A
-    : never;
-
-/** What must be given for each declared actor: an effect, or the definition of the machine it is a run of. */
-export type Implementations<M> = { [Src in DeclaredActor<M>['src']]: ImplementationOf<M, Src> };
-
-type ImplementationOf<M, Src> =
-  Extract<DeclaredActor<M>, { src: Src }> extends { logic: AnyLogicOf<infer Input, infer Output> }
-    ? Effect<Input, Output> | Definition<Input, Output>
-    : never;
-
-type AnyLogicOf<Input, Output> = import('xstate').PromiseActorLogic<
-  Output,
-  Input,
-  import('xstate').EventObject
->;
-
-export interface MachineSpec<M extends AnyStateMachine> {
+export interface MachineSpec<
+  M extends AnyStateMachine,
+  Name extends string = string,
+  Given extends Implementations<M> = Implementations<M>,
+> {
   /** Stored with every run: renaming it orphans them. */
-  name: string;
+  name: Name;
   /** Raise it when stored snapshots would no longer fit. */
   version: number;
   machine: M;
-  actors: Implementations<M>;
+  /** For each actor that the machine declares what it does: an effect, or the definition of another machine. */
+  actors: Given & { [Src in Exclude<keyof Given, keyof Implementations<M>>]: never };
   /** One live run for each key: starting it again joins that one. */
   key?: (input: InputFrom<M>) => string | null;
   /** Only so many runs of this queue move at once (`EngineOptions.queues`). */
@@ -48,9 +33,11 @@ export interface MachineSpec<M extends AnyStateMachine> {
  * Joins a statechart with what its actors do. Throws `machine_refused`, with every fault and what to
  * write instead, when the machine cannot be stored by name.
  */
-export function defineMachine<M extends AnyStateMachine>(
-  spec: MachineSpec<M>,
-): Definition<InputFrom<M>, OutputFrom<M>> {
+export function defineMachine<
+  M extends AnyStateMachine,
+  const Name extends string,
+  Given extends Implementations<M>,
+>(spec: MachineSpec<M, Name, Given>): DefinitionOf<M, Name, Given> {
   const actors: Record<string, Effect<never, unknown>> = {};
   const children: Record<string, Definition> = {};
   for (const [src, given] of Object.entries(spec.actors) as [string, Effect<never, unknown> | Definition][])
@@ -103,3 +90,7 @@ function policyFaults(policies: Record<string, EffectPolicy>, actors: object): s
     ),
   ]);
 }
+
+/** The key of a run with this input, which the caller has checked, or which was stored. */
+export const keyOf = (definition: Definition, input: unknown): string | null =>
+  definition.key(input as never);

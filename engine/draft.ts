@@ -1,9 +1,10 @@
 import type { ErrorRecord } from '#core/errors';
 import type { HistoryWrite, Operation, RunWrite } from '#db/engine/index';
+import type { Definition } from './definition.ts';
 import { diff } from './json.ts';
 import type { LiveRun } from './run.ts';
 import type { MachineEvent } from './statechart.ts';
-import type { Definition, Json, RetryPolicies } from './types.ts';
+import type { Json, RetryPolicies } from './types.ts';
 
 /** Every so many commits the history holds the whole snapshot instead of a patch. */
 const fullSnapshotEvery = 50;

@@ -10,7 +10,7 @@ import { createRegistry } from './registry.ts';
 import { createRequests } from './requests.ts';
 import { realSystem } from './system.ts';
 import type { EngineEvent, RetryPolicies } from './types.ts';
-import { historyOf, snapshotAt, viewOf } from './views.ts';
+import { childrenOf, historyOf, snapshotAt, viewOf } from './views.ts';
 import { createWaiters } from './waiting.ts';
 
 const defaultRetry: RetryPolicies = {
@@ -126,13 +126,17 @@ export function openEngine(options: EngineOptions): Engine {
     },
 
     run: (id) => viewOf(reads, rowOf(id)),
+    find({ name }, id) {
+      const { machine } = rowOf(id);
+      if (machine !== name)
+        throw unrecoverable('run_not_found', `the run is one of machine '${machine}', not of '${name}'`, {
+          subject: id,
+        });
+      return id;
+    },
     runs: ({ id, ...filter } = {}) =>
       reads.runs({ ...filter, ...(id === undefined ? {} : { uid: id }) }).map((row) => viewOf(reads, row)),
-    children: (id) =>
-      reads.links(rowOf(id).id).flatMap(({ childId, child }) => {
-        const row = reads.run(child);
-        return row === undefined ? [] : [{ childId, run: viewOf(reads, row) }];
-      }),
+    children: (id) => childrenOf(reads, rowOf(id)),
     history: (id) => historyOf(reads, rowOf(id)),
     snapshotAt: (id, seq) => snapshotAt(reads, rowOf(id), seq),
     subscribe(listener) {

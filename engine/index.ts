@@ -2,10 +2,21 @@ export { type Effect, type EffectContext, effect, type Progress } from '#core/ef
 export { type ErrorKind, type ErrorRecord, FlydError, toErrorRecord } from '#core/errors';
 export { isTerminal, type RunStatus } from '#core/status';
 export type { Engine, EngineOptions, StartedRun, WaitOptions } from './api.ts';
-export { defineMachine } from './define.ts';
+export { defineMachine, type MachineSpec } from './define.ts';
+export type {
+  ContextOf,
+  Definition,
+  EventOf,
+  Implementations,
+  InputOf,
+  OutputOf,
+  RunId,
+  SnapshotOf,
+  TagOf,
+} from './definition.ts';
 export { openEngine } from './engine.ts';
 export type {
-  Definition,
+  ChildRun,
   EffectPolicy,
   EngineEvent,
   HistoryRow,

@@ -1,6 +1,6 @@
 import { unrecoverable } from '#core/errors';
+import type { Definition } from './definition.ts';
 import { describeMachine } from './statechart.ts';
-import type { Definition } from './types.ts';
 
 /** The machines that this build knows, by name. */
 export interface Registry {

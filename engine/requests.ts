@@ -1,6 +1,7 @@
 import { unrecoverable } from '#core/errors';
 import type { Commits, Reads, RunRow } from '#db/engine/index';
 import type { Engine } from './api.ts';
+import { keyOf } from './define.ts';
 import type { Host } from './host.ts';
 import { toText } from './json.ts';
 import type { Registry } from './registry.ts';
@@ -64,7 +65,7 @@ export function createRequests({
         machine: definition.name,
         version: definition.version,
         definition: known.hash,
-        key: key === undefined ? definition.key(input) : key,
+        key: key === undefined ? keyOf(definition, input) : key,
         input: toText(input, 'input'),
         state: '',
         queue: definition.queue,

@@ -1,7 +1,8 @@
 import type { ErrorRecord } from '#core/errors';
 import type { EffectRow, LinkRow, RunRow, TimerRow } from '#db/engine/index';
+import type { Definition } from './definition.ts';
 import type { MachineEvent, Snapshot } from './statechart.ts';
-import type { Definition, Json } from './types.ts';
+import type { Json } from './types.ts';
 
 /** A run that this process owns, as it was after its last commit. */
 export interface LiveRun {

@@ -1,5 +1,6 @@
 import { type ErrorRecord, FlydError, toErrorRecord, unrecoverable } from '#core/errors';
 import type { Operation } from '#db/engine/index';
+import { keyOf } from './define.ts';
 import { type Draft, note, type Rules, recordOf, snapshotOrPatch } from './draft.ts';
 import { toText } from './json.ts';
 import type { LiveRun, Mail } from './run.ts';
@@ -133,7 +134,7 @@ function spawn(run: LiveRun, { child, src, input }: Command & { type: 'spawn' },
       machine: definition.name,
       version: definition.version,
       definition: rules.hashOf(definition),
-      key: definition.key(input),
+      key: keyOf(definition, input),
       input: JSON.stringify(input),
       state: '',
       queue: definition.queue,

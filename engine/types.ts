@@ -1,8 +1,8 @@
-import type { AnyStateMachine } from 'xstate';
-import type { Effect, Progress } from '#core/effect';
+import type { Progress } from '#core/effect';
 import type { ErrorRecord } from '#core/errors';
 import type { Json } from '#core/json';
 import type { RunStatus } from '#core/status';
+import type { ChildrenOf, Definition, OutputOf, RunId, StoredInput } from './definition.ts';
 
 export type { Json } from '#core/json';
 
@@ -32,32 +32,10 @@ export interface EffectPolicy {
   retry?: RetryWishes;
 }
 
-/** A machine as the engine runs it. Made by `defineMachine`. */
-// biome-ignore lint/suspicious/noExplicitAny: a list of definitions holds machines of any input
-export interface Definition<Input = any, Output = any> {
-  readonly name: string;
-  readonly version: number;
-  readonly machine: AnyStateMachine;
-  /** Effects by actor name. */
-  readonly actors: Readonly<Record<string, Effect<never, unknown>>>;
-  /** Actors that are runs of other machines. */
-  readonly children: Readonly<Record<string, Definition>>;
-  /** One live run for each key; null for a run without. */
-  key(input: Input): string | null;
-  /** The queue whose places limit how many runs of this machine move at once. */
-  readonly queue: string | null;
-  /** By actor name. */
-  readonly effects: Readonly<Record<string, EffectPolicy>>;
-  /** By the stored version: that version's snapshot as one of this version. */
-  readonly migrate: Readonly<Record<number, (snapshot: Json) => Json>>;
-  /** Never set: carries the output's type. */
-  readonly output?: Output;
-}
-
 /** A run as anybody may see it. Times are milliseconds since the epoch. */
-export interface RunView {
-  id: string;
-  machine: string;
+export interface RunView<D extends Definition = Definition> {
+  id: RunId<D>;
+  machine: D['name'];
   version: number;
   key: string | null;
   /** The active state, as `parent.child`; parallel regions joined by `+`. */
@@ -67,8 +45,8 @@ export interface RunView {
   attempts: number;
   /** The token of the process that owns it, or null. */
   owner: string | null;
-  input: Json;
-  output: Json | null;
+  input: StoredInput<D>;
+  output: OutputOf<D> | null;
   /** Why it failed, parked, or is pending; of a child, when a child is to blame. */
   error: ErrorRecord | null;
   /** When the next retry or timer is due. */
@@ -78,6 +56,15 @@ export interface RunView {
   updatedAt: number;
   endedAt: number | null;
 }
+
+/** A run that another one started, under the id that it has there. */
+export interface ChildRun<D extends Definition = Definition> {
+  childId: string;
+  run: ViewsOf<ChildrenOf<D>>;
+}
+
+/** For a union of definitions the union of their views: `run.machine` tells which. */
+type ViewsOf<D extends Definition> = D extends Definition ? RunView<D> : never;
 
 export interface HistoryRow {
   /** Global cursor, growing over all runs. */

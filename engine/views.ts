@@ -1,7 +1,8 @@
 import { type ErrorRecord, unrecoverable } from '#core/errors';
 import type { Reads, RunRow } from '#db/engine/index';
+import type { Definition, SnapshotOf } from './definition.ts';
 import { applyPatch, type PatchOperation } from './json.ts';
-import type { HistoryRow, Json, RunView } from './types.ts';
+import type { ChildRun, HistoryRow, Json, RunView } from './types.ts';
 
 const parse = (text: string | null): Json => (text === null ? null : (JSON.parse(text) as Json));
 const parseError = (text: string | null): ErrorRecord | null => parse(text) as ErrorRecord | null;
@@ -9,8 +10,8 @@ const parseError = (text: string | null): ErrorRecord | null => parse(text) as E
 /** Generations below a run that are searched for the cause of its trouble. */
 const depthMax = 8;
 
-/** The row as anybody may see it. */
-export function viewOf(reads: Reads, row: RunRow): RunView {
+/** The row as anybody may see it; as a run of `D`, for a caller who knows that it is one. */
+export function viewOf<D extends Definition>(reads: Reads, row: RunRow): RunView<D> {
   const effects = row.endedAt === null ? reads.effects(row.id) : [];
   const timers = row.endedAt === null ? reads.timers(row.id) : [];
   const due = [...timers.map(({ dueAt }) => dueAt), ...effects.map(({ dueAt }) => dueAt)];
@@ -23,8 +24,8 @@ export function viewOf(reads: Reads, row: RunRow): RunView {
     status: row.status,
     attempts: row.attempts,
     owner: row.owner,
-    input: parse(row.input),
-    output: parse(row.output),
+    input: parse(row.input) as RunView<D>['input'],
+    output: parse(row.output) as RunView<D>['output'],
     error: troubleOf(reads, row),
     nextAt: due.length === 0 ? null : Math.min(...due),
     parents: reads.parents(row.id).map(({ uid }) => uid),
@@ -33,6 +34,13 @@ export function viewOf(reads: Reads, row: RunRow): RunView {
     endedAt: row.endedAt,
   };
 }
+
+/** The runs that this one started or joined, and has not let go. */
+export const childrenOf = <D extends Definition>(reads: Reads, row: RunRow): ChildRun<D>[] =>
+  reads.links(row.id).flatMap(({ childId, child }) => {
+    const below = reads.run(child);
+    return below === undefined ? [] : [{ childId, run: viewOf(reads, below) } as ChildRun<D>];
+  });
 
 /** What keeps a run from going on: its own error, or that of the child that it waits for. */
 function troubleOf(reads: Reads, row: RunRow, depth = 0): ErrorRecord | null {
@@ -67,7 +75,7 @@ export function historyOf(reads: Reads, row: RunRow): HistoryRow[] {
 }
 
 /** The run's whole snapshot as it was after commit `seq`, rebuilt from the last full one before it. */
-export function snapshotAt(reads: Reads, row: RunRow, seq: number): Json {
+export function snapshotAt<D extends Definition>(reads: Reads, row: RunRow, seq: number): SnapshotOf<D> {
   let snapshot: Json = null;
   let found = false;
   for (const entry of reads.history(row.id)) {
@@ -81,5 +89,5 @@ export function snapshotAt(reads: Reads, row: RunRow, seq: number): Json {
       subject: row.uid,
       hint: 'see its commits in the history',
     });
-  return snapshot;
+  return snapshot as SnapshotOf<D>;
 }

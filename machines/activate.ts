@@ -9,7 +9,7 @@ export interface ActivateInput {
   options: ActivationOptions;
 }
 
-interface ActivateContext extends ActivateInput {
+export interface ActivateContext extends ActivateInput {
   id: string | null;
   result: ActivationResult | null;
   error: ErrorRecord | null;

@@ -11,7 +11,7 @@ export interface BlobInput {
 /** A layer whose bytes are complete in the store, under their digest, but not yet in the database. */
 export type FetchedBlob = Omit<LayerBlob, 'reused'>;
 
-interface BlobContext extends BlobInput {
+export interface BlobContext extends BlobInput {
   blob: LayerBlob | null;
   fetched: FetchedBlob | null;
 }

@@ -39,7 +39,7 @@ export interface ImageResult {
   unpacked: UnpackReport;
 }
 
-interface ImageContext extends ImageInput {
+export interface ImageContext extends ImageInput {
   reserved: ReservedImage | null;
   registered: RegisteredImage | null;
   /** By child id, never a counter: a result that comes twice counts once. */

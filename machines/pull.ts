@@ -35,7 +35,7 @@ export interface PullResult {
   activation: ActivationResult | null;
 }
 
-interface PullContext extends PullInput {
+export interface PullContext extends PullInput {
   resolved: ResolvedFamily | null;
   /** How often the bucket changed under the pull. */
   changes: number;

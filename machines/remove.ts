@@ -10,7 +10,7 @@ export interface RemoveInput {
   force: boolean;
 }
 
-interface RemoveContext extends RemoveInput {
+export interface RemoveContext extends RemoveInput {
   /** Activations still to take down. */
   live: string[];
   report: SweepReport | null;

@@ -36,7 +36,7 @@ export interface VolumeResult extends UnpackReport {
   reused: boolean;
 }
 
-interface VolumeContext extends VolumeInput {
+export interface VolumeContext extends VolumeInput {
   chosen: ChosenVolume | null;
   report: UnpackReport;
   error: ErrorRecord | null;

@@ -3,8 +3,8 @@ import { FlydError } from '#core/errors';
 import { engineSet } from '#db/engine/index';
 import { openDatabase } from '#db/open';
 import type { Engine, EngineOptions } from '../api.ts';
+import type { Definition } from '../definition.ts';
 import { openEngine } from '../engine.ts';
-import type { Definition } from '../types.ts';
 import type { ProcessClock } from './clock.ts';
 import type { SimulatedLocks } from './locks.ts';
 
@@ -94,8 +94,8 @@ export class SimulatedProcess {
     if (!this.isAlive) throw new Crashed(`${this.name} is dead`);
   }
 
-  /** The definition of that name, as this process runs it. */
-  machine(name: string): Definition {
+  /** The definition of that name, as this process runs it. What it takes is not known by a name: anything goes. */
+  machine(name: string): Definition<unknown> {
     const find = (list: readonly Definition[]): Definition | undefined => {
       for (const definition of list) {
         const found = definition.name === name ? definition : find(Object.values(definition.children));
@@ -105,7 +105,7 @@ export class SimulatedProcess {
     };
     const found = find(this.machines);
     if (found === undefined) throw new RangeError(`no machine is named '${name}'`);
-    return found;
+    return found as Definition<unknown>;
   }
 
   /** `kill -9`. */

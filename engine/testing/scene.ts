@@ -1,6 +1,7 @@
 import type { Effect } from '#core/effect';
 import type { Engine } from '../api.ts';
-import type { Definition, Json } from '../types.ts';
+import type { Definition } from '../definition.ts';
+import type { Json } from '../types.ts';
 import type { Random } from './random.ts';
 import type { LedgerEntry, SimulatedEffect } from './world.ts';
 
@@ -42,7 +43,7 @@ export interface ClientCall {
   at: number;
   /** Safe to be done twice even after an answer; then it is, now and then. Default: true. */
   repeatable?: boolean;
-  call(engine: Engine, machine: (name: string) => Definition): Promise<unknown>;
+  call(engine: Engine, machine: (name: string) => Definition<unknown>): Promise<unknown>;
 }
 
 /** How a run ended. */

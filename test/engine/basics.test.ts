@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { pending, recoverable, unrecoverable } from '#core/errors';
-import { defineMachine } from '#engine/index';
+import { defineMachine, type Implementations } from '#engine/index';
 import { engineIn, tempFolder } from '../support/engine.ts';
 import { orderMachine } from './order.ts';
 
-type Deps = Parameters<typeof defineMachine<typeof orderMachine>>[0]['actors'];
+type Deps = Implementations<typeof orderMachine>;
 
 const order = (actors: Partial<Deps> = {}) =>
   defineMachine({
@@ -204,4 +204,15 @@ test('closing leaves the run resumable, and another engine takes it on', async (
   assert.equal(second.run(id).status, 'running');
   assert.deepEqual(await second.resume(), [id]);
   assert.equal((await second.wait(id)).status, 'done');
+});
+
+test('a run found by its id is one of that machine, or none', async (t) => {
+  const definition = order();
+  const other = { ...definition, name: 'other' };
+  const engine = engineIn(t, tempFolder(t), [definition, other]);
+  const { id } = await engine.start(definition, { input });
+  assert.equal(engine.find(definition, String(id)), id);
+  assert.throws(() => engine.find(other, String(id)), { code: 'run_not_found' });
+  assert.throws(() => engine.find(definition, 'nowhere'), { code: 'run_not_found' });
+  await engine.wait(id);
 });

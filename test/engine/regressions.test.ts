@@ -60,7 +60,7 @@ const familyMachine = setup({ actors: { child: effect<None, Json>() } }).createM
     over: { type: 'final' },
   },
 });
-const family = (child: Definition) =>
+const family = (child: Definition<None, Json>) =>
   defineMachine({ name: 'family', version: 1, machine: familyMachine, actors: { child } });
 
 test('children that began with a COMMIT of unknown outcome are moved', async (t) => {
@@ -134,7 +134,7 @@ test('a run hears its next event though the place of a child of another could no
   // The start, the event, the tick of both, and then the place: what is left to do for the gate comes after it.
   unknown.left = 4;
   const { id: other } = await a.engine.start(parent, { input });
-  await a.engine.send(id, { type: 'knock' });
+  await a.engine.send(String(id), { type: 'knock' });
   await clock.advance(10);
   assert.equal(unknown.left, 0);
   await a.engine.send(id, { type: 'open' });

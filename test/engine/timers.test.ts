@@ -123,5 +123,5 @@ test('an event with a dedupe key is taken once, also after it was applied', asyn
     await advance(10);
   }
   assert.equal(engine.history(id).filter(({ event }) => event === 'poke').length, 1);
-  await assert.rejects(engine.send(id, { type: 'xstate.done.actor.x' }), { code: 'usage' });
+  await assert.rejects(engine.send(String(id), { type: 'xstate.done.actor.x' }), { code: 'usage' });
 });
