@@ -13,75 +13,76 @@ const liveStatus = `CASE
   WHEN r.seq = 0 AND (r.queue IS NULL OR r.admitted = 1) THEN 'running'
   ELSE 'waiting' END`;
 
-export type Statements = ReturnType<typeof prepareAll>;
+const statements = {
+  updateRun: `UPDATE runs SET seq = @seq, version = @version, definition = @definition, state = @state,
+    snapshot = @snapshot, output = @output, error = @error, parked = @parked, attempts = @attempts, epoch = @epoch,
+    cancel_delivered = @cancelDelivered, status = coalesce(@ended, status), ended_at = @endedAt, updated_at = @at,
+    owner = CASE WHEN @ended IS NULL THEN owner END
+    WHERE id = @run AND owner = @owner AND seq = @expected AND ended_at IS NULL`,
+  lastOf: 'SELECT last FROM runs WHERE id = ?',
+  setLast: 'UPDATE runs SET last = ? WHERE id = ?',
+  insertTransition: `INSERT INTO transitions
+    (run, seq, prev, at, event, from_state, to_state, effects, ms, error, definition, patch, snapshot)
+    VALUES (@run, @seq, @prev, @at, @event, @fromState, @toState, @effects, @ms, @error, @definition, @patch, @snapshot)`,
+  putEffect: `INSERT OR REPLACE INTO effects (run, child, epoch, src, input, state, due_at)
+    VALUES (@run, @child, @epoch, @src, @input, 'due', @dueAt)`,
+  failEffect: `UPDATE effects SET state = @state, attempt = @attempt, looks = @looks, due_at = @dueAt, error = @error,
+    saved = coalesce(@saved, saved)
+    WHERE run = @run AND child = @child`,
+  saveEffect: 'UPDATE effects SET saved = @saved WHERE run = @run AND child = @child',
+  dropEffect: 'DELETE FROM effects WHERE run = ? AND child = ?',
+  dropEffects: 'DELETE FROM effects WHERE run = ?',
+  putTimer: `INSERT OR REPLACE INTO timers (run, timer, epoch, event, due_at)
+    VALUES (@run, @timer, @epoch, @event, @dueAt)`,
+  dropTimer: 'DELETE FROM timers WHERE run = ? AND timer = ?',
+  dropTimers: 'DELETE FROM timers WHERE run = ?',
+  dropResults: `DELETE FROM events WHERE run = ? AND direction = 'in' AND applied IS NULL AND child IS NOT NULL`,
+  insertRun: `INSERT INTO runs
+    (uid, machine, version, definition, key, input, status, state, owner, standalone, queue, created_at, updated_at)
+    VALUES (@uid, @machine, @version, @definition, @key, @input, @status, @state, @owner, @standalone, @queue, @at, @at)`,
+  liveByKey: 'SELECT id, uid FROM runs WHERE machine = ? AND key = ? AND ended_at IS NULL',
+  makeStandalone: 'UPDATE runs SET standalone = 1 WHERE id = ?',
+  putLink: `INSERT OR REPLACE INTO run_links (parent, child_id, epoch, child, joined)
+    VALUES (@parent, @childId, @epoch, @child, @joined)`,
+  settleLink: 'UPDATE run_links SET settled = 1 WHERE parent = ? AND child_id = ?',
+  dropLink: 'DELETE FROM run_links WHERE parent = ? AND child_id = ? AND settled = 0',
+  linkedChild: 'SELECT child FROM run_links WHERE parent = ? AND child_id = ? AND settled = 0',
+  liveLinks: 'SELECT child_id AS childId FROM run_links WHERE parent = ? AND settled = 0',
+  parentLinks: `SELECT l.parent, l.child_id AS childId, l.epoch FROM run_links l JOIN runs p ON p.id = l.parent
+    WHERE l.child = ? AND l.settled = 0 AND p.ended_at IS NULL`,
+  liveParents: `SELECT DISTINCT l.parent FROM run_links l JOIN runs p ON p.id = l.parent
+    WHERE l.child = ? AND l.settled = 0 AND p.ended_at IS NULL`,
+  stillWanted: `SELECT (SELECT standalone FROM runs WHERE id = ?) OR EXISTS (
+    SELECT 1 FROM run_links l JOIN runs p ON p.id = l.parent
+    WHERE l.child = ? AND l.settled = 0 AND p.ended_at IS NULL AND (p.cancel IS NULL)) AS wanted`,
+  result: 'SELECT uid, status, output, error FROM runs WHERE id = ?',
+  insertEvent: `INSERT INTO events (run, direction, event, child, epoch, dedupe, at)
+    VALUES (@run, @direction, @event, @child, @epoch, @dedupe, @at) ON CONFLICT DO NOTHING`,
+  wakeParked: `INSERT INTO events (run, direction, event, at)
+    SELECT id, 'in', '{"type":"flyd.retry"}', @at FROM runs WHERE id = @run AND status = 'parked'`,
+  forgetEvent: 'DELETE FROM events WHERE id = ? AND dedupe IS NULL',
+  markApplied: 'UPDATE events SET applied = ? WHERE id = ?',
+  requestCancel: 'UPDATE runs SET cancel = ? WHERE id = ? AND cancel IS NULL AND ended_at IS NULL',
+  // True for one that has its place already: its owner may not have heard that the commit was written.
+  admit: `UPDATE runs SET admitted = 1 WHERE id = @run AND (admitted = 1 OR (
+    SELECT count(*) FROM runs WHERE queue = @queue AND admitted = 1 AND ended_at IS NULL
+      AND status NOT IN ('pending', 'parked')
+    ) < coalesce((SELECT places FROM queues WHERE name = @queue), 1))`,
+  setQueue:
+    'INSERT INTO queues (name, places) VALUES (?, ?) ON CONFLICT DO UPDATE SET places = excluded.places',
+  parkRow: 'UPDATE runs SET parked = ? WHERE id = ? AND ended_at IS NULL',
+  dropRetries: `DELETE FROM events WHERE run = ? AND direction = 'in' AND event = '{"type":"flyd.retry"}'`,
+  putDefinition: `INSERT INTO definitions (hash, machine, version, config, created_at)
+    VALUES (@hash, @machine, @version, @config, @at) ON CONFLICT DO NOTHING`,
+  refreshStatus: `UPDATE runs AS r SET status = ${liveStatus}
+    WHERE id = @run AND ended_at IS NULL AND status <> ${liveStatus}`,
+} as const;
+
+export type Statements = Record<keyof typeof statements, Statement>;
 
 /** The statements that write runs. */
-export function prepareAll(db: Database) {
-  const statements = {
-    updateRun: `UPDATE runs SET seq = @seq, version = @version, definition = @definition, state = @state,
-      snapshot = @snapshot, output = @output, error = @error, parked = @parked, attempts = @attempts, epoch = @epoch,
-      cancel_delivered = @cancelDelivered, status = coalesce(@ended, status), ended_at = @endedAt, updated_at = @at,
-      owner = CASE WHEN @ended IS NULL THEN owner END
-      WHERE id = @run AND owner = @owner AND seq = @expected AND ended_at IS NULL`,
-    lastOf: 'SELECT last FROM runs WHERE id = ?',
-    setLast: 'UPDATE runs SET last = ? WHERE id = ?',
-    insertTransition: `INSERT INTO transitions
-      (run, seq, prev, at, event, from_state, to_state, effects, ms, error, definition, patch, snapshot)
-      VALUES (@run, @seq, @prev, @at, @event, @fromState, @toState, @effects, @ms, @error, @definition, @patch, @snapshot)`,
-    putEffect: `INSERT OR REPLACE INTO effects (run, child, epoch, src, input, state, due_at)
-      VALUES (@run, @child, @epoch, @src, @input, 'due', @dueAt)`,
-    failEffect: `UPDATE effects SET state = @state, attempt = @attempt, looks = @looks, due_at = @dueAt, error = @error,
-      saved = coalesce(@saved, saved)
-      WHERE run = @run AND child = @child`,
-    saveEffect: 'UPDATE effects SET saved = @saved WHERE run = @run AND child = @child',
-    dropEffect: 'DELETE FROM effects WHERE run = ? AND child = ?',
-    dropEffects: 'DELETE FROM effects WHERE run = ?',
-    putTimer: `INSERT OR REPLACE INTO timers (run, timer, epoch, event, due_at)
-      VALUES (@run, @timer, @epoch, @event, @dueAt)`,
-    dropTimer: 'DELETE FROM timers WHERE run = ? AND timer = ?',
-    dropTimers: 'DELETE FROM timers WHERE run = ?',
-    dropResults: `DELETE FROM events WHERE run = ? AND direction = 'in' AND applied IS NULL AND child IS NOT NULL`,
-    insertRun: `INSERT INTO runs
-      (uid, machine, version, definition, key, input, status, state, owner, standalone, queue, created_at, updated_at)
-      VALUES (@uid, @machine, @version, @definition, @key, @input, @status, @state, @owner, @standalone, @queue, @at, @at)`,
-    liveByKey: 'SELECT id, uid FROM runs WHERE machine = ? AND key = ? AND ended_at IS NULL',
-    makeStandalone: 'UPDATE runs SET standalone = 1 WHERE id = ?',
-    putLink: `INSERT OR REPLACE INTO run_links (parent, child_id, epoch, child, joined)
-      VALUES (@parent, @childId, @epoch, @child, @joined)`,
-    settleLink: 'UPDATE run_links SET settled = 1 WHERE parent = ? AND child_id = ?',
-    dropLink: 'DELETE FROM run_links WHERE parent = ? AND child_id = ? AND settled = 0',
-    linkedChild: 'SELECT child FROM run_links WHERE parent = ? AND child_id = ? AND settled = 0',
-    liveLinks: 'SELECT child_id AS childId FROM run_links WHERE parent = ? AND settled = 0',
-    parentLinks: `SELECT l.parent, l.child_id AS childId, l.epoch FROM run_links l JOIN runs p ON p.id = l.parent
-      WHERE l.child = ? AND l.settled = 0 AND p.ended_at IS NULL`,
-    liveParents: `SELECT DISTINCT l.parent FROM run_links l JOIN runs p ON p.id = l.parent
-      WHERE l.child = ? AND l.settled = 0 AND p.ended_at IS NULL`,
-    stillWanted: `SELECT (SELECT standalone FROM runs WHERE id = ?) OR EXISTS (
-      SELECT 1 FROM run_links l JOIN runs p ON p.id = l.parent
-      WHERE l.child = ? AND l.settled = 0 AND p.ended_at IS NULL AND (p.cancel IS NULL)) AS wanted`,
-    result: 'SELECT uid, status, output, error FROM runs WHERE id = ?',
-    insertEvent: `INSERT INTO events (run, direction, event, child, epoch, dedupe, at)
-      VALUES (@run, @direction, @event, @child, @epoch, @dedupe, @at) ON CONFLICT DO NOTHING`,
-    wakeParked: `INSERT INTO events (run, direction, event, at)
-      SELECT id, 'in', '{"type":"flyd.retry"}', @at FROM runs WHERE id = @run AND status = 'parked'`,
-    forgetEvent: 'DELETE FROM events WHERE id = ? AND dedupe IS NULL',
-    markApplied: 'UPDATE events SET applied = ? WHERE id = ?',
-    requestCancel: 'UPDATE runs SET cancel = ? WHERE id = ? AND cancel IS NULL AND ended_at IS NULL',
-    // True for one that has its place already: its owner may not have heard that the commit was written.
-    admit: `UPDATE runs SET admitted = 1 WHERE id = @run AND (admitted = 1 OR (
-      SELECT count(*) FROM runs WHERE queue = @queue AND admitted = 1 AND ended_at IS NULL
-        AND status NOT IN ('pending', 'parked')
-      ) < coalesce((SELECT places FROM queues WHERE name = @queue), 1))`,
-    setQueue:
-      'INSERT INTO queues (name, places) VALUES (?, ?) ON CONFLICT DO UPDATE SET places = excluded.places',
-    parkRow: 'UPDATE runs SET parked = ? WHERE id = ? AND ended_at IS NULL',
-    dropRetries: `DELETE FROM events WHERE run = ? AND direction = 'in' AND event = '{"type":"flyd.retry"}'`,
-    putDefinition: `INSERT INTO definitions (hash, machine, version, config, created_at)
-      VALUES (@hash, @machine, @version, @config, @at) ON CONFLICT DO NOTHING`,
-    refreshStatus: `UPDATE runs AS r SET status = ${liveStatus}
-      WHERE id = @run AND ended_at IS NULL AND status <> ${liveStatus}`,
-  } as const;
-  const prepared = {} as Record<keyof typeof statements, Statement>;
+export function prepareAll(db: Database): Statements {
+  const prepared = {} as Statements;
   for (const [name, text] of Object.entries(statements))
     prepared[name as keyof typeof statements] = db.prepare(text);
   return prepared;
