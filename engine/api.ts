@@ -1,6 +1,6 @@
 import type { Database } from 'better-sqlite3';
 import type { FlydError as Failure } from '#core/errors';
-import type { Definition, EventOf, InputOf, RunId, SnapshotOf } from './definition.ts';
+import type { Definition, EventOf, InputOf, RunId, SnapshotOf, TagOf } from './definition.ts';
 import type {
   ChildRun,
   EngineEvent,
@@ -54,17 +54,29 @@ export interface Engine {
   ): Promise<StartedRun<D>>;
   /** Takes over the live runs whose owner is dead: all, or one with those below it. Gives the topmost taken. */
   resume(filter?: { id?: string }): Promise<string[]>;
-  /** Gives an event to a run, once for each dedupe key, in order. */
+  /**
+   * Gives an event to a run, in order. With a dedupe key it is given once, also after the run has ended:
+   * then the answer is `duplicate`, so that a send whose answer was lost may be repeated.
+   */
   send<D extends Definition>(
     id: RunId<D> | string,
     event: EventOf<D>,
     options?: { dedupe?: string },
-  ): Promise<void>;
+  ): Promise<'accepted' | 'duplicate'>;
   /** Says, durably, that the run is to be cancelled; its machine compensates. `wait` for its end. */
   cancel(id: string, options?: { reason?: string }): Promise<void>;
   /** Lets what is parked or pending in the run, and below it, try again. */
   retry(id: string): Promise<void>;
   wait<D extends Definition>(id: RunId<D> | string, options?: WaitOptions): Promise<RunView<D>>;
+  /**
+   * Until a state of the run has the tag, or one of them, or had it for however short since the call. When
+   * the run ends first: its view, if it ever had the tag, else `tag_unreachable`.
+   */
+  waitFor<D extends Definition>(
+    id: RunId<D> | string,
+    tags: TagOf<D> | readonly TagOf<D>[],
+    options?: { signal?: AbortSignal },
+  ): Promise<RunView<D>>;
   run<D extends Definition>(id: RunId<D> | string): RunView<D>;
   /** The id of a run that is known to be there, with the types of its machine. Throws `run_not_found`. */
   find<D extends Definition>(definition: D, id: string): RunId<D>;

@@ -55,6 +55,8 @@ export function toWrite(run: LiveRun, draft: Draft, owner: string, now: number):
       version: run.definition.version,
       definition: run.hash,
       state: run.state,
+      tags: JSON.stringify(run.tags),
+      tagsLast: JSON.stringify(run.tagsLast),
       snapshot: run.json === null ? null : JSON.stringify(run.json),
       output: run.output === null ? null : JSON.stringify(run.output),
       error: run.error === null ? null : JSON.stringify(run.error),

@@ -4,12 +4,14 @@ import { isTerminal } from '#core/status';
 import { createCommits, createReads, engineSet, type RunRow } from '#db/engine/index';
 import { openDatabase } from '#db/open';
 import type { Engine, EngineOptions } from './api.ts';
+import type { Definition } from './definition.ts';
 import { Host } from './host.ts';
 import { sqliteOwnerLocks } from './owner-lock.ts';
 import { createRegistry } from './registry.ts';
 import { createRequests } from './requests.ts';
 import { realSystem } from './system.ts';
-import type { EngineEvent, RetryPolicies } from './types.ts';
+import { hasTag } from './tags.ts';
+import type { EngineEvent, RetryPolicies, RunView } from './types.ts';
 import { childrenOf, historyOf, snapshotAt, viewOf } from './views.ts';
 import { createWaiters } from './waiting.ts';
 
@@ -101,28 +103,43 @@ export function openEngine(options: EngineOptions): Engine {
     return row;
   }
 
+  /** The run as it is when `isOver` says so: looked at now, and after every change of it. */
+  async function watching<D extends Definition>(
+    id: string,
+    { anyRun, signal }: { anyRun: boolean; signal: AbortSignal | undefined },
+    isOver: (row: RunRow) => boolean,
+  ): Promise<RunView<D>> {
+    const { id: run } = rowOf(id);
+    if (lock === null && !isOver(rowOf(id))) own();
+    const unwatch = host.watch(run);
+    try {
+      for (;;) {
+        const row = rowOf(id);
+        if (isOver(row)) return viewOf(reads, row);
+        if (closing !== null) throw aborted('interrupted', 'the engine is closing', { subject: id });
+        await waiters.next({ run, anyRun }, signal);
+      }
+    } finally {
+      unwatch();
+    }
+  }
+
   const requests = createRequests({ token, host, reads, commits, registry, system, own, rowOf });
 
   return {
     token,
     ...requests,
     async wait(id, { until = 'ended', signal } = {}) {
-      const { id: run } = rowOf(id);
-      const isOver = (row: RunRow): boolean =>
-        isTerminal(row.status) ||
-        (until === 'settled' && (row.status === 'pending' || row.status === 'parked') && !reads.moving(run));
-      if (lock === null && !isOver(rowOf(id))) own();
-      const unwatch = host.watch(run);
-      try {
-        for (;;) {
-          const row = rowOf(id);
-          if (isOver(row)) return viewOf(reads, row);
-          if (closing !== null) throw aborted('interrupted', 'the engine is closing', { subject: id });
-          await waiters.next({ run, anyRun: until === 'settled' }, signal);
-        }
-      } finally {
-        unwatch();
-      }
+      const anyRun = until === 'settled';
+      return watching(id, { anyRun, signal }, ({ id: run, status }) => {
+        const stands = anyRun && (status === 'pending' || status === 'parked') && !reads.moving(run);
+        return isTerminal(status) || stands;
+      });
+    },
+    async waitFor(id, wanted, { signal } = {}) {
+      const tags = typeof wanted === 'string' ? [wanted] : wanted;
+      const since = rowOf(id).seq;
+      return watching(id, { anyRun: false, signal }, (row) => hasTag(row, tags, since));
     },
 
     run: (id) => viewOf(reads, rowOf(id)),

@@ -48,6 +48,16 @@ export function createRequests({
     return writing(() => host.takeOver(rows));
   }
 
+  function insertEvent(row: RunRow, event: string, dedupe: string | null): 'accepted' | 'duplicate' {
+    const sent = commits.insertEvent(row.id, event, { dedupe, at: system.now() });
+    if (sent !== 'ended') return sent;
+    const { uid, status } = rowOf(row.uid);
+    throw unrecoverable('run_not_active', `the run has ended (${status})`, {
+      subject: uid,
+      hint: 'start it anew',
+    });
+  }
+
   return {
     async start(definition, { input, key, id }) {
       own();
@@ -98,13 +108,11 @@ export function createRequests({
           subject: id,
           hint: 'give the event a name of your own',
         });
-      const row = rowOf(id);
-      if (row.endedAt !== null)
-        throw unrecoverable('run_not_active', `the run has ended (${row.status})`, { subject: id });
       const text = toText(event, 'event');
-      writing(() => {
-        commits.insertEvent(row.id, text, { dedupe: dedupe ?? null, at: system.now() });
+      return writing(() => {
+        const sent = insertEvent(rowOf(id), text, dedupe ?? null);
         host.look();
+        return sent;
       });
     },
 
@@ -121,17 +129,8 @@ export function createRequests({
     },
 
     async retry(id) {
-      const row = rowOf(id);
-      if (row.endedAt !== null)
-        throw unrecoverable('run_not_active', `the run has ended (${row.status})`, {
-          subject: id,
-          hint: 'start it anew',
-        });
       writing(() => {
-        commits.insertEvent(row.id, JSON.stringify({ type: 'flyd.retry' }), {
-          dedupe: null,
-          at: system.now(),
-        });
+        insertEvent(rowOf(id), JSON.stringify({ type: 'flyd.retry' }), null);
         takeTree(id);
         host.look();
       });

@@ -21,6 +21,9 @@ export interface LiveRun {
   /** `json` was migrated: the history cannot tell it as a patch of the row before. */
   rebased: boolean;
   state: string;
+  tags: readonly string[];
+  /** By tag: the last commit whose states had it. */
+  tagsLast: Record<string, number>;
   /** Commits so far; what the next commit expects to find. */
   seq: number;
   epoch: number;
@@ -108,6 +111,8 @@ export function liveRun(
     json: parse(row.snapshot),
     rebased: false,
     state: row.state,
+    tags: JSON.parse(row.tags) as string[],
+    tagsLast: JSON.parse(row.tagsLast) as Record<string, number>,
     seq: row.seq,
     epoch: row.epoch,
     effects: new Map(

@@ -34,6 +34,7 @@ export interface Moved {
 /** How a run stands, in the engine's terms. */
 export interface Standing {
   state: string;
+  tags: string[];
   outcome: 'active' | 'done' | 'failed' | 'cancelled';
   output: Json | null;
   error: ErrorRecord | null;
@@ -136,13 +137,14 @@ function refuseStrangers(machine: AnyStateMachine, snapshot: Snapshot, timers: I
 /** State, outcome and output of a snapshot. Final states tell failure and cancellation by their tags. */
 export function stand(snapshot: Snapshot): Standing {
   const state = stateName(snapshot.value);
+  const tags = [...snapshot.tags];
   if (snapshot.status === 'error')
-    return { state, outcome: 'failed', output: null, error: toErrorRecord(snapshot.error) };
-  if (snapshot.status !== 'done') return { state, outcome: 'active', output: null, error: null };
+    return { state, tags, outcome: 'failed', output: null, error: toErrorRecord(snapshot.error) };
+  if (snapshot.status !== 'done') return { state, tags, outcome: 'active', output: null, error: null };
   const output = snapshot.output === undefined ? null : plain(snapshot.output, 'output');
-  if (snapshot.hasTag('failed')) return { state, outcome: 'failed', output, error: errorOf(output) };
-  if (snapshot.hasTag('cancelled')) return { state, outcome: 'cancelled', output, error: null };
-  return { state, outcome: 'done', output, error: null };
+  if (snapshot.hasTag('failed')) return { state, tags, outcome: 'failed', output, error: errorOf(output) };
+  if (snapshot.hasTag('cancelled')) return { state, tags, outcome: 'cancelled', output, error: null };
+  return { state, tags, outcome: 'done', output, error: null };
 }
 
 function errorOf(output: Json | null): ErrorRecord {

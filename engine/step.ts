@@ -36,6 +36,8 @@ export function step(
   run.json = json;
   run.state = standing.state;
   run.seq += 1;
+  run.tags = standing.tags;
+  for (const tag of standing.tags) run.tagsLast[tag] = run.seq;
   const started: string[] = [];
   const operations = settle(run, mail);
   for (const command of moved.commands) operations.push(...carry(run, command, started, draft, rules));

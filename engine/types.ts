@@ -2,7 +2,7 @@ import type { Progress } from '#core/effect';
 import type { ErrorRecord } from '#core/errors';
 import type { Json } from '#core/json';
 import type { RunStatus } from '#core/status';
-import type { ChildrenOf, Definition, OutputOf, RunId, StoredInput } from './definition.ts';
+import type { ChildrenOf, Definition, OutputOf, RunId, StoredInput, TagOf } from './definition.ts';
 
 export type { Json } from '#core/json';
 
@@ -40,6 +40,8 @@ export interface RunView<D extends Definition = Definition> {
   key: string | null;
   /** The active state, as `parent.child`; parallel regions joined by `+`. */
   state: string;
+  /** The tags of the active states: its public stages, to be waited for. */
+  tags: TagOf<D>[];
   status: RunStatus;
   /** Failed attempts of the effects in flight. */
   attempts: number;

@@ -21,6 +21,7 @@ export function viewOf<D extends Definition>(reads: Reads, row: RunRow): RunView
     version: row.version,
     key: row.key,
     state: row.state,
+    tags: JSON.parse(row.tags) as RunView<D>['tags'],
     status: row.status,
     attempts: row.attempts,
     owner: row.owner,

@@ -2,7 +2,7 @@ import type { Database } from 'better-sqlite3';
 import { write } from '../open.ts';
 import { createEnding } from './ending.ts';
 import { createApply } from './operations.ts';
-import type { Committed, HistoryWrite, NewRun, RunWrite, StartedChild, StartedRow } from './records.ts';
+import type { Committed, HistoryWrite, NewRun, RunWrite, Sent, StartedChild, StartedRow } from './records.ts';
 import { prepareAll } from './statements.ts';
 
 export interface Commits {
@@ -10,8 +10,8 @@ export interface Commits {
   commit(writes: readonly RunWrite[]): Committed[];
   /** Inserts a run that nobody has begun, or finds the live one of its key. */
   insertRun(run: NewRun, options: { owner: string | null; standalone: boolean; at: number }): StartedRow;
-  /** Inserts an event to a run; false when its dedupe key was seen before. */
-  insertEvent(run: number, event: string, options: { dedupe: string | null; at: number }): boolean;
+  /** Inserts an event to a live run, once for each dedupe key. */
+  insertEvent(run: number, event: string, options: { dedupe: string | null; at: number }): Sent;
   /** Says that the run is to be cancelled; false when it has ended or was told before. */
   requestCancel(run: number, cancel: string): boolean;
   /** Takes a place in the run's queue, if one is free. */
@@ -115,16 +115,8 @@ export function createCommits(db: Database): Commits {
       }),
     insertEvent: (run, event, { dedupe, at }) =>
       write(db, () => {
-        const { changes } = sql.insertEvent.run({
-          run,
-          direction: 'in',
-          event,
-          child: null,
-          epoch: null,
-          dedupe,
-          at,
-        });
-        return changes > 0;
+        if (sql.sendEvent.run({ run, event, dedupe, at }).changes > 0) return 'accepted';
+        return dedupe !== null && sql.wasSent.get(run, dedupe) !== undefined ? 'duplicate' : 'ended';
       }),
     requestCancel: (run, cancel) => write(db, () => sql.requestCancel.run(cancel, run).changes > 0),
     admit: (run, queue) =>

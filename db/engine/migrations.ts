@@ -121,4 +121,11 @@ CREATE INDEX run_links_child ON run_links (child);
     version: 2,
     sql: 'ALTER TABLE effects ADD COLUMN saved TEXT;',
   },
+  {
+    version: 3,
+    sql: `
+ALTER TABLE runs ADD COLUMN tags TEXT NOT NULL DEFAULT '[]';
+ALTER TABLE runs ADD COLUMN tags_last TEXT NOT NULL DEFAULT '{}';
+`,
+  },
 ];

@@ -11,6 +11,8 @@ export interface RunWrite {
     version: number;
     definition: string;
     state: string;
+    tags: string;
+    tagsLast: string;
     snapshot: string | null;
     output: string | null;
     error: string | null;
@@ -107,6 +109,8 @@ export interface RunRow {
   input: string;
   status: RunStatus;
   state: string;
+  tags: string;
+  tagsLast: string;
   snapshot: string | null;
   output: string | null;
   error: string | null;
@@ -165,3 +169,6 @@ export interface EventRow {
   child: string | null;
   epoch: number | null;
 }
+
+/** What became of an event to a run: `ended` when the run had, and takes nothing any more. */
+export type Sent = 'accepted' | 'duplicate' | 'ended';

@@ -56,6 +56,10 @@ export const runs = sqliteTable('runs', {
   createdAt: integer('created_at').notNull(),
   updatedAt: integer('updated_at').notNull(),
   endedAt: integer('ended_at'),
+  /** The tags of the active states, as a JSON array. */
+  tags: text('tags').notNull(),
+  /** By tag: the last commit whose states had it. */
+  tagsLast: text('tags_last').notNull(),
 });
 
 /** The history, append-only. No index by run: a run's rows are walked by `prev` from `runs.last`. */

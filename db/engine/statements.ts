@@ -15,6 +15,7 @@ const liveStatus = `CASE
 
 const statements = {
   updateRun: `UPDATE runs SET seq = @seq, version = @version, definition = @definition, state = @state,
+    tags = @tags, tags_last = @tagsLast,
     snapshot = @snapshot, output = @output, error = @error, parked = @parked, attempts = @attempts, epoch = @epoch,
     cancel_delivered = @cancelDelivered, status = coalesce(@ended, status), ended_at = @endedAt, updated_at = @at,
     owner = CASE WHEN @ended IS NULL THEN owner END
@@ -58,6 +59,9 @@ const statements = {
   result: 'SELECT uid, status, output, error FROM runs WHERE id = ?',
   insertEvent: `INSERT INTO events (run, direction, event, child, epoch, dedupe, at)
     VALUES (@run, @direction, @event, @child, @epoch, @dedupe, @at) ON CONFLICT DO NOTHING`,
+  sendEvent: `INSERT INTO events (run, direction, event, dedupe, at)
+    SELECT id, 'in', @event, @dedupe, @at FROM runs WHERE id = @run AND ended_at IS NULL ON CONFLICT DO NOTHING`,
+  wasSent: 'SELECT 1 FROM events WHERE run = ? AND dedupe = ?',
   wakeParked: `INSERT INTO events (run, direction, event, at)
     SELECT id, 'in', '{"type":"flyd.retry"}', @at FROM runs WHERE id = @run AND status = 'parked'`,
   forgetEvent: 'DELETE FROM events WHERE id = ? AND dedupe IS NULL',

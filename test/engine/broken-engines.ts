@@ -82,10 +82,7 @@ export const brokenEngines: readonly BrokenEngine[] = [
     workload: 'order',
     faults: { callTwice: 0.8 },
     breaks: ['event-taken-once'],
-    database: rewriting(
-      'VALUES (@run, @direction, @event, @child, @epoch, @dedupe',
-      'VALUES (@run, @direction, @event, @child, @epoch, NULL',
-    ),
+    database: rewriting("SELECT id, 'in', @event, @dedupe", "SELECT id, 'in', @event, NULL"),
   },
   {
     name: 'takes events again that it has taken',

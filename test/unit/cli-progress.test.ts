@@ -10,7 +10,7 @@ const view = (run: Partial<RunView>): EngineEvent => ({
   type: 'run',
   run: {
     ...blank,
-    ...{ machine: 'pull', state: '', status: 'running', owner: 'me', input: null, parents: [] },
+    ...{ machine: 'pull', state: '', tags: [], status: 'running', owner: 'me', input: null, parents: [] },
     ...{ createdAt: 0, updatedAt: 0, endedAt: null },
     ...run,
   },
