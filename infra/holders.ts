@@ -42,30 +42,50 @@ export async function holdersOfDevice(dev: string): Promise<Holder[]> {
   const onTop = stacked.map((name): Holder => ({ pid: null, name, how: 'device on top' }));
   const namespaces = await mountNamespaces();
   const mounted: Holder[] = [];
-  for (const { pid, mounts } of namespaces.values())
-    if (mounts.some((m) => m.dev === dev))
+  for (const { pids, mounts } of namespaces.values()) {
+    const [pid] = pids;
+    if (pid !== undefined && mounts.some((m) => m.dev === dev))
       mounted.push({ pid, name: await nameOf(pid), how: 'mount namespace' });
+  }
   return [...onTop, ...mounted, ...(await eachProcess((pid) => opensDevice(pid, dev)))];
 }
 
 /**
- * Who has the file system of this mount, at the same folder or below, in another mount namespace, such
- * that unmounting it here would not take it away there: copies of a namespace that do not receive
- * from the mount it is mounted on.
+ * Who uses the file system of this mount, at the same folder or below, from another mount namespace, such
+ * that unmounting it here would not take it away there. A namespace that was merely copied while it was
+ * mounted does not count: its copy is at the same place, nobody is in it, and the kernel takes it away
+ * with the mount point (rmdir(2) of a folder that is a mount point elsewhere, since Linux 3.19). A copy at
+ * another place was put there by somebody.
  */
 export async function holdersElsewhere(entry: MountEntry): Promise<Holder[]> {
   const own = await readlink('/proc/self/ns/mnt');
   const mounts = await readMounts();
   const peers = mounts.find((m) => m.id === entry.parent)?.shared ?? null;
   const holders: Holder[] = [];
-  for (const [namespace, other] of await mountNamespaces()) {
+  for (const [namespace, { pids, mounts: theirs }] of await mountNamespaces()) {
     if (namespace === own) continue;
-    const copies = other.mounts.filter((m) => m.dev === entry.dev && isWithin(m.root, entry.root));
-    const staying = copies.filter((copy) => !receives(copy, entry, other.mounts, peers));
-    if (staying.length > 0)
-      holders.push({ pid: other.pid, name: await nameOf(other.pid), how: 'mount namespace' });
+    const copies = theirs.filter((m) => m.dev === entry.dev && isWithin(m.root, entry.root));
+    const staying = copies.filter((copy) => !receives(copy, entry, theirs, peers));
+    if (staying.length === 0) continue;
+    const [pid = null] = pids;
+    const moved = staying.find((copy) => copy.mountPoint !== entry.mountPoint);
+    if (moved !== undefined && pid !== null)
+      holders.push({ pid, name: await nameOf(pid), how: `mount namespace, at ${moved.mountPoint}` });
+    else for (const user of pids) holders.push(...(await userOfCopies(user, entry, staying)));
   }
   return holders;
+}
+
+async function userOfCopies(
+  pid: number,
+  { mountPoint }: MountEntry,
+  copies: MountEntry[],
+): Promise<Holder[]> {
+  const ids = new Set(copies.map(({ id }) => id));
+  const how = (await usesLink(pid, mountPoint)) ?? (await usesFd(pid, mountPoint, ids));
+  return how === null
+    ? []
+    : [{ pid, name: await nameOf(pid), how: `${how}, in a mount namespace of its own` }];
 }
 
 /** Whether unmounting `entry` propagates to its copy: decided by the mounts that both stand on. */
@@ -76,14 +96,25 @@ function receives(copy: MountEntry, entry: MountEntry, mounts: MountEntry[], pee
   return peers !== null && copy.root === entry.root && (group === peers || from === peers);
 }
 
-/** Every mount namespace that a process lives in, by its link text, with one process and its mounts. */
-async function mountNamespaces(): Promise<Map<string, { pid: number; mounts: MountEntry[] }>> {
-  const found = new Map<string, { pid: number; mounts: MountEntry[] }>();
+interface MountNamespace {
+  /** The processes in it. */
+  pids: number[];
+  /** Its mounts, as the first of them sees them. */
+  mounts: MountEntry[];
+}
+
+/** Every mount namespace that a process lives in, by its link text. */
+async function mountNamespaces(): Promise<Map<string, MountNamespace>> {
+  const found = new Map<string, MountNamespace>();
   for (const pid of await processIds()) {
     const namespace = await readlink(`/proc/${pid}/ns/mnt`).catch(() => null);
-    if (namespace === null || found.has(namespace)) continue;
-    const mounts = await readMounts(pid).catch(() => null);
-    if (mounts !== null) found.set(namespace, { pid, mounts });
+    if (namespace === null) continue;
+    const known = found.get(namespace);
+    if (known !== undefined) known.pids.push(pid);
+    else {
+      const mounts = await readMounts(pid).catch(() => null);
+      if (mounts !== null) found.set(namespace, { pids: [pid], mounts });
+    }
   }
   return found;
 }

@@ -1,6 +1,16 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
-import { closeSync, mkdirSync, mkdtempSync, openSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -8,7 +18,7 @@ import { FlydError } from '#core/errors';
 import { createExec } from '#infra/exec';
 import { describeHolders, holdersElsewhere, holdersOf } from '#infra/holders';
 import { mountAt, readMounts } from '#infra/mountinfo';
-import { bindMount, hasFlags, prepareMountPoint, unmountAt } from '#infra/mounts';
+import { bindMount, hasFlags, prepareMountPoint, removeMountPoint, unmountAt } from '#infra/mounts';
 import { isPrivileged } from '#infra/volumes/privilege';
 import { end } from './volumes/subject.ts';
 
@@ -43,9 +53,14 @@ async function entryAt(point: string) {
 }
 
 /** A process in a mount namespace of its own, copied with this propagation; ready when this returns. */
-async function inNamespace(t: TestContext, propagation: 'private' | 'slave'): Promise<number> {
-  const script = 'echo ready; exec sleep 600';
-  const args = ['--mount', '--propagation', propagation, 'sh', '-c', script];
+async function inNamespace(
+  t: TestContext,
+  propagation: 'private' | 'slave',
+  act = ':',
+  point = '',
+): Promise<number> {
+  const script = `${act}; echo ready; exec sleep 600`;
+  const args = ['--mount', '--propagation', propagation, 'sh', '-c', script, point];
   const child = spawn('unshare', args, { stdio: ['pipe', 'pipe', 'inherit'] });
   t.after(() => child.kill('SIGKILL'));
   await new Promise((ready) => child.stdout.once('data', ready));
@@ -77,16 +92,34 @@ test('unmount: an open file, a mount below; then nothing', { skip }, async (t) =
   await unmountAt(point, options);
 });
 
-test('unmount refuses while another mount namespace would keep the mount', { skip }, async (t) => {
+test('a namespace with nothing but a copy of the mount does not keep it, and loses it', {
+  skip,
+}, async (t) => {
   const point = mounted(t, false);
   const pid = await inNamespace(t, 'private');
-  await assert.rejects(
-    unmountAt(point, options),
-    isBusy(new RegExp(`\\b${pid} \\(sleep, mount namespace\\)`)),
-  );
-  assert.notEqual(mountAt(await readMounts(), point), null, 'it is as it was');
-  await end(pid);
+  const copied = () => readFileSync(`/proc/${pid}/mountinfo`, 'utf8').includes(` ${point} `);
+  assert.ok(copied());
   await unmountAt(point, options);
+  await removeMountPoint(point);
+  assert.equal(existsSync(point), false);
+  assert.equal(copied(), false, 'the kernel took it away there too');
+});
+
+test('unmount refuses while somebody uses the mount in another mount namespace', { skip }, async (t) => {
+  const users: [string, RegExp][] = [
+    ['cd "$0"', /\(sleep, cwd, in a mount namespace of its own\)/],
+    ['exec 7<"$0/file"', /\(sleep, fd 7, in a mount namespace of its own\)/],
+    ['mkdir "$0.else" && mount --bind "$0" "$0.else"', /\(sleep, mount namespace, at .*\.else\)/],
+  ];
+  for (const [act, who] of users) {
+    const point = mounted(t, false);
+    writeFileSync(join(point, 'file'), 'x');
+    const pid = await inNamespace(t, 'private', act, point);
+    await assert.rejects(unmountAt(point, options), isBusy(who));
+    assert.notEqual(mountAt(await readMounts(), point), null, 'it is as it was');
+    await end(pid);
+    await unmountAt(point, options);
+  }
 });
 
 test('a namespace that receives our unmounts does not count', { skip }, async (t) => {
