@@ -7,6 +7,7 @@ import type { DeactivateInput } from '#machines/deactivate';
 export interface ActivationRemoveDeps {
   activations: Pick<Activations, 'find' | 'tree' | 'removing' | 'forget'>;
   drivers: (name: DriverName) => Pick<VolumeDriver, 'ready' | 'unmount' | 'discard'>;
+  now: () => number;
 }
 
 /**
@@ -18,7 +19,7 @@ export interface ActivationRemoveDeps {
  * `command_failed`, `system_call`, `database_failed`.
  */
 export const activationRemove =
-  ({ activations, drivers }: ActivationRemoveDeps): Effect<DeactivateInput, null> =>
+  ({ activations, drivers, now }: ActivationRemoveDeps): Effect<DeactivateInput, null> =>
   async ({ input: { id }, signal }) => {
     signal.throwIfAborted();
     const row = activations.find(id);
@@ -29,7 +30,7 @@ export const activationRemove =
     signal.throwIfAborted();
     await driver.unmount(activation);
     // From here on its content is lost: nobody may take it for live.
-    activations.removing(id);
+    activations.removing(id, now());
     await driver.discard(activation);
     activations.forget(id);
     return null;

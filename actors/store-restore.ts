@@ -13,6 +13,7 @@ export interface StoreRestoreDeps {
   isInPlace: (row: ActivationRow) => Promise<boolean>;
   /** How the pool stands; null without one. Looks only. */
   poolState: () => Promise<PoolState | null>;
+  now: () => number;
 }
 
 /**
@@ -58,10 +59,10 @@ async function bringBack({ activations, drivers }: StoreRestoreDeps, row: Activa
   activations.record({ id: row.id, driver: row.driver, ...place });
 }
 
-async function remove({ activations, drivers }: StoreRestoreDeps, row: ActivationRow): Promise<void> {
+async function remove({ activations, drivers, now }: StoreRestoreDeps, row: ActivationRow): Promise<void> {
   const driver = drivers(row.driver);
   await driver.ready();
-  activations.removing(row.id);
+  activations.removing(row.id, now());
   await driver.discard(activations.tree(row));
   activations.forget(row.id);
 }

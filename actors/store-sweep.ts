@@ -4,6 +4,7 @@ import { FlydError, fromErrorRecord, recoverable, toErrorRecord } from '#core/er
 import { type DriverName, driverNames } from '#core/image';
 import {
   type Activations,
+  type Evictions,
   type Leases,
   type Sweeps,
   sweepLease,
@@ -12,12 +13,13 @@ import {
 } from '#db/images/index';
 import type { BlobStore } from '#infra/blob-store';
 import type { ActivationSpec, VolumeDriver } from '#infra/volumes/driver';
-import type { SweepReport } from '#machines/sweep';
+import type { SweepInput, SweepReport } from '#machines/sweep';
 
 type SweptDriver = Pick<VolumeDriver, 'ready' | 'inventory' | 'remove' | 'unmount' | 'discard'>;
 
 export interface StoreSweepDeps {
   sweeps: Sweeps;
+  evictions: Evictions;
   leases: Pick<Leases, 'acquire' | 'release'>;
   volumes: Pick<Volumes, 'tree' | 'forget' | 'list'>;
   activations: Pick<Activations, 'tree' | 'forget' | 'list'>;
@@ -32,7 +34,7 @@ export interface StoreSweepDeps {
 }
 
 /**
- * **Does**: removes what no image, activation or live run needs, children before parents: first marked
+ * **Does**: if wished, drops images that were not used for long; then removes what no image, activation or live run needs, children before parents: first marked
  * 'removing' in a transaction that decides, then removed from the world, then from the database; after
  * that what is in the world and in no database.
  * **Safe to repeat because**: each thing is decided anew, and what an earlier sweep marked is finished.
@@ -43,8 +45,8 @@ export interface StoreSweepDeps {
  * everything, with the first thing that could not be removed.
  */
 export const storeSweep =
-  (deps: StoreSweepDeps): Effect<Record<string, never>, SweepReport> =>
-  async ({ signal, effectId }) => {
+  (deps: StoreSweepDeps): Effect<SweepInput, SweepReport> =>
+  async ({ input: { evict }, signal, effectId }) => {
     signal.throwIfAborted();
     const lease = { resource: sweepLease, holder: deps.holder, effect: effectId };
     if (!deps.leases.acquire({ ...lease, now: deps.now() }, deps.isAlive))
@@ -53,7 +55,11 @@ export const storeSweep =
         subject: sweepLease,
       });
     try {
-      return await sweep(deps, signal);
+      if (evict === undefined) return await sweep(deps, signal);
+      const { maxBytes, keepWithinMs } = evict;
+      const usedBefore = keepWithinMs === null ? null : deps.now() - keepWithinMs;
+      const evicted = deps.evictions.evict({ maxBytes, usedBefore });
+      return { ...(await sweep(deps, signal)), ...evicted };
     } finally {
       deps.leases.release(lease);
     }

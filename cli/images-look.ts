@@ -19,6 +19,7 @@ const imageDocument = (image: ImageView) => ({
   size: image.size,
   rawSize: image.rawSize,
   activations: image.activations,
+  pinned: image.pinned,
   createdAt: timeText(image.createdAt),
   usedAt: timeText(image.usedAt),
 });
@@ -46,7 +47,7 @@ const rowOf = (image: ImageView): string[] => [
   bytesText(image.size),
   bytesText(image.rawSize),
   String(image.activations.length),
-  timeText(image.usedAt),
+  `${timeText(image.usedAt)}${image.pinned ? '  pinned' : ''}`,
 ];
 
 /** `flyd images show`. */

@@ -125,7 +125,7 @@ export function createMachines(parts: Parts) {
       'activation.snapshot': activationSnapshot({ activations, drivers }),
       'activation.mount': activationMount({ activations, drivers }),
       'activation.record': activationRecord({ activations }),
-      'activation.remove': activationRemove({ activations, drivers }),
+      'activation.remove': activationRemove({ activations, drivers, now }),
     },
   });
   const pull = defineMachine({
@@ -146,14 +146,15 @@ export function createMachines(parts: Parts) {
     key: ({ id }) => id,
     actors: {
       'activation.unmount': activationUnmount({ activations, drivers }),
-      'activation.remove': activationRemove({ activations, drivers }),
+      'activation.remove': activationRemove({ activations, drivers, now }),
     },
   });
   const sweep = defineMachine({
     name: 'sweep',
     version: 1,
     machine: sweepMachine,
-    key: () => 'store',
+    // One that is to evict must not join one that is not.
+    key: ({ evict }) => (evict === undefined ? 'store' : `store ${JSON.stringify(evict)}`),
     actors: {
       // The holder of its lease is this process, whose token the engine chooses after this.
       'store.sweep': (context) =>
@@ -178,7 +179,7 @@ export function createMachines(parts: Parts) {
     machine: restoreMachine,
     key: () => 'store',
     actors: {
-      'store.restore': storeRestore({ activations, drivers, isInPlace, poolState: parts.poolState }),
+      'store.restore': storeRestore({ activations, drivers, isInPlace, poolState: parts.poolState, now }),
     },
   });
   return { pull, image, blob, volume, activate, deactivate, remove, sweep, restore };

@@ -10,6 +10,7 @@ import { exitCodes, exitOfError } from './exit.ts';
 import { gcCommand } from './gc.ts';
 import { imagesCommand } from './images.ts';
 import { createOutput, errorDocument, errorLines } from './output.ts';
+import { pinCommand, unpinCommand } from './pin.ts';
 import { pullCommand } from './pull.ts';
 import { resumeCommand } from './resume.ts';
 import { rmCommand } from './rm.ts';
@@ -52,6 +53,8 @@ async function main(argv: readonly string[]): Promise<number> {
     activateCommand,
     deactivateCommand,
     rmCommand,
+    pinCommand,
+    unpinCommand,
     gcCommand,
     doctorCommand,
     settingsCommand,

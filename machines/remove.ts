@@ -1,7 +1,7 @@
 import { assign, enqueueActions, setup } from 'xstate';
 import { effect } from '#core/effect';
 import type { DeactivateInput } from './deactivate.ts';
-import type { SweepReport } from './sweep.ts';
+import type { SweepInput, SweepReport } from './sweep.ts';
 
 /** Removes an image: takes its activations down if asked to, drops it, sweeps what it alone needed. */
 export interface RemoveInput {
@@ -31,7 +31,7 @@ export const removeMachine = setup({
     'image.check': effect<RemoveInput, { live: string[] }>(),
     deactivate: effect<DeactivateInput, { id: string }>(),
     'image.drop': effect<{ image: string }, null>(),
-    sweep: effect<Record<string, never>, SweepReport>(),
+    sweep: effect<SweepInput, SweepReport>(),
   },
   actions: {
     keepLive: assign({ live: (_, params: { live: string[] }) => params.live }),

@@ -7,7 +7,7 @@ import type { LiveRuns } from './live-runs.ts';
 import { activations, devicesUsed, images } from './schema.ts';
 import type { Volumes, VolumeTree } from './volumes.ts';
 
-const { and, asc, eq, ne, notInArray } = orm;
+const { and, asc, eq, lt, ne, notInArray } = orm;
 
 export type ActivationRow = typeof activations.$inferSelect;
 
@@ -44,8 +44,8 @@ export interface Activations {
   choose(activation: NewActivation, now: number): ActivationRow | null;
   /** It is there, at this place. `activation_not_found` when it is being taken down, or was. */
   record(result: ActivationResult): void;
-  /** It is about to vanish from the world. */
-  removing(id: string): void;
+  /** It is about to vanish from the world: its image was in use until `now`. */
+  removing(id: string, now: number): void;
   /** It has vanished from the world. */
   forget(id: string): void;
   find(id: string): ActivationRow | null;
@@ -129,10 +129,17 @@ export function createActivations(db: Database, live: LiveRuns, volumes: Volumes
           });
       });
     },
-    removing(id) {
-      write(db, () =>
-        query.update(activations).set({ state: 'removing' }).where(eq(activations.id, id)).run(),
-      );
+    removing(id, now) {
+      write(db, () => {
+        const image = find(id)?.image;
+        if (image === undefined) return;
+        query.update(activations).set({ state: 'removing' }).where(eq(activations.id, id)).run();
+        query
+          .update(images)
+          .set({ usedAt: now })
+          .where(and(eq(images.id, image), lt(images.usedAt, now)))
+          .run();
+      });
     },
     forget(id) {
       write(db, () =>

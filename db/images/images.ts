@@ -70,6 +70,8 @@ export interface Images {
   search(text: string): CompleteImage | null;
   /** Drops a complete image, if nothing is activated from it: else the ids of its activations. */
   drop(id: string): string[];
+  /** Exempts a complete image from eviction, or no longer; false when there is none of this id. */
+  pin(id: string, pinned: boolean): boolean;
   list(): ImageView[];
 }
 
@@ -225,6 +227,16 @@ export function createImages(
         return using;
       });
     },
+    pin: (id, pinned) =>
+      write(
+        db,
+        () =>
+          query
+            .update(images)
+            .set({ pinned })
+            .where(and(eq(images.id, id), eq(images.state, 'complete')))
+            .run().changes > 0,
+      ),
     list() {
       const rows = query.select().from(images).orderBy(asc(images.createdAt), asc(images.id)).all();
       return rows.map((row) => {

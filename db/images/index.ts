@@ -2,6 +2,7 @@ import type { Database } from 'better-sqlite3';
 import type { MigrationSet } from '../migrate.ts';
 import { type Activations, createActivations } from './activations.ts';
 import { type Blobs, createBlobs } from './blobs.ts';
+import { createEvictions, type Evictions } from './eviction.ts';
 import { createImages, type Images } from './images.ts';
 import { createLeases, type Leases } from './leases.ts';
 import { createLiveRuns } from './live-runs.ts';
@@ -18,6 +19,7 @@ export type {
 } from './activations.ts';
 export type { BlobFacts, Blobs, BlobView } from './blobs.ts';
 export { takeCensus } from './census.ts';
+export type { Eviction, Evictions, EvictionWish } from './eviction.ts';
 export type { CompleteImage, ImageLayerView, ImageRow, Images, ImageView } from './images.ts';
 export { type LeaseClaim, type LeaseHold, type Leases, sweepLease } from './leases.ts';
 export { downloadIdOf, type ObjectAt, type SourceIdentity } from './sources.ts';
@@ -34,6 +36,7 @@ export interface ImageStore {
   activations: Activations;
   leases: Leases;
   sweeps: Sweeps;
+  evictions: Evictions;
 }
 
 /** Everything that is known of images, over a database opened with the engine's set and `imageSet`. */
@@ -50,5 +53,6 @@ export function createImageStore(db: Database): ImageStore {
     activations: createActivations(db, live, volumes),
     leases,
     sweeps: createSweeps(db, live),
+    evictions: createEvictions(db, live),
   };
 }

@@ -60,6 +60,8 @@ export const images = sqliteTable('images', {
   effect: text('effect').notNull(),
   createdAt: integer('created_at').notNull(),
   usedAt: integer('used_at').notNull(),
+  /** Exempt from eviction. */
+  pinned: integer('pinned', { mode: 'boolean' }).notNull().default(false),
 });
 
 /** The layers of a complete image, in order. */

@@ -14,6 +14,15 @@ export function parseBytes(text: string): number | undefined {
 const yes: readonly string[] = ['1', 'true', 'yes', 'on'];
 const no: readonly string[] = ['0', 'false', 'no', 'off'];
 
+const spans: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/** `90s`, `30m`, `12h`, `7d`: milliseconds, above zero. */
+export function parseSpan(text: string): number | undefined {
+  const { number, unit } = /^(?<number>\d+(?:\.\d+)?)(?<unit>[smhd])$/.exec(text.trim())?.groups ?? {};
+  const ms = Math.round(Number(number) * (spans[unit ?? ''] ?? Number.NaN));
+  return Number.isSafeInteger(ms) && ms > 0 ? ms : undefined;
+}
+
 export function parseSwitch(text: string): boolean | undefined {
   const word = text.trim().toLowerCase();
   return yes.includes(word) ? true : no.includes(word) ? false : undefined;

@@ -35,7 +35,7 @@ describe('activations', () => {
     assert.equal(activations.choose(wanted('act-1', 'web'), 1)?.id, 'act-1');
     assert.equal(activations.choose(wanted('act-9', 'web', 'act-1'), 1)?.id, 'act-1', 'the same effect');
     assert.throws(() => other.activations.choose(wanted('act-2', 'web'), 1), { code: 'name_taken' });
-    activations.removing('act-1');
+    activations.removing('act-1', 0);
     activations.forget('act-1');
     assert.equal(other.activations.choose(wanted('act-2', 'web'), 1)?.name, 'web');
     assert.equal(other.activations.choose(wanted('act-3', null), 1)?.name, null);
@@ -69,7 +69,7 @@ describe('activations', () => {
       [row?.state, row?.path, row?.rootfs, row?.family, row?.volume],
       ['active', '/m/act-1', '/m/act-1/rootfs', 'f', 'vol-1'],
     );
-    activations.removing('act-1');
+    activations.removing('act-1', 0);
     assert.throws(() => activations.record(place), { code: 'activation_not_found' });
     activations.forget('act-1');
     assert.throws(() => activations.record(place), { code: 'activation_not_found' });

@@ -175,7 +175,7 @@ describe('volumes', () => {
     );
     store.db.prepare(`UPDATE images SET base_lv_id = 'vol-2'`).run();
     assert.deepEqual(doomedVolumes(), []);
-    store.activations.removing('act-1');
+    store.activations.removing('act-1', 0);
     store.activations.forget('act-1');
     assert.deepEqual(doomedVolumes(), ['vol-1']);
   });
@@ -263,7 +263,7 @@ describe('reservations and activations', () => {
       );
     for (const id of ['act-1', 'act-2', 'act-3']) choose(id);
     store.activations.record({ id: 'act-2', path: null, rootfs: null, device: null, driver: 'copy' });
-    store.activations.removing('act-3');
+    store.activations.removing('act-3', 0);
     for (const machine of ['activate', 'deactivate', 'pull']) {
       const run = store.startRun(machine, 50);
       assert.deepEqual(store.sweeps.doomActivations(), [], machine);

@@ -313,7 +313,7 @@ describe('images', () => {
     const act = { id: 'act-1', image: 'img-1', device: null, options, mountPoint: '/m', effect: 'a' };
     store.activations.choose(act, 1);
     assert.deepEqual(store.images.drop('img-1'), ['act-1']);
-    store.activations.removing('act-1');
+    store.activations.removing('act-1', 0);
     assert.deepEqual(store.images.drop('img-1'), ['act-1'], 'also while it is being taken down');
     store.activations.forget('act-1');
     assert.deepEqual(store.images.drop('img-1'), []);

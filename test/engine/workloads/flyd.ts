@@ -23,13 +23,12 @@ import {
 } from '#machines/image';
 import { type PullResult, pullMachine, type ResolvedFamily } from '#machines/pull';
 import { type RemoveInput, removeMachine } from '#machines/remove';
-import { type SweepReport, sweepMachine } from '#machines/sweep';
+import { type SweepInput, type SweepReport, sweepMachine } from '#machines/sweep';
 import { type ChosenVolume, type UnpackReport, type VolumeInput, volumeMachine } from '#machines/volume';
 
 /** The run in whose effect this image was reserved. */
 const runOf = (image: string): string => image.slice('img-'.length, image.indexOf('/'));
 
-type None = Record<string, never>;
 type OneVolume = { driver: VolumeInput['driver']; id: string };
 
 const source: Source = {
@@ -257,7 +256,7 @@ function removeMachines(host: Host, simulate: Simulate): Definition[] {
     machine: sweepMachine,
     key: () => 'sweep',
     actors: {
-      'store.sweep': simulate<None, SweepReport>('store.sweep', {
+      'store.sweep': simulate<SweepInput, SweepReport>('store.sweep', {
         act: () => ({ blobs: 0, volumes: 0, activations: 0, partials: 0, bytes: 0 }),
       }),
     },

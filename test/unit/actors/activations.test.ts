@@ -141,7 +141,7 @@ describe('an activation', () => {
     const { id } = await activate(parts, image);
     const row = parts.activations.find(id);
     assert.ok(row !== null);
-    parts.activations.removing(id);
+    parts.activations.removing(id, 0);
     await parts.drivers('copy').discard(parts.activations.tree(row));
     await twice(activationRemove(parts), { id, force: false });
     assert.equal(parts.activations.find(id), null);
@@ -150,7 +150,7 @@ describe('an activation', () => {
   it('is not made any further once it is taken down', async () => {
     const { id } = await activate(parts, image);
     const result = { id, path: null, rootfs: null, device: null, driver: 'copy' as const };
-    parts.activations.removing(id);
+    parts.activations.removing(id, 0);
     for (const effect of [run(activationSnapshot(parts), { id }), run(activationMount(parts), { id })])
       await assert.rejects(effect, { code: 'activation_not_found', kind: 'unrecoverable' });
     await assert.rejects(run(activationRecord(parts), result), { code: 'activation_not_found' });
