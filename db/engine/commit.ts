@@ -5,6 +5,15 @@ import { createApply } from './operations.ts';
 import type { Committed, HistoryWrite, NewRun, RunWrite, Sent, StartedChild, StartedRow } from './records.ts';
 import { prepareAll } from './statements.ts';
 
+/** The definition of a machine, kept once for each hash: what drew a run can be drawn again. */
+export interface NewDefinition {
+  hash: string;
+  machine: string;
+  version: number;
+  config: string;
+  at: number;
+}
+
 export interface Commits {
   /** Writes what many runs did at once, in one transaction and one fsync. A run whose fence is lost is left out. */
   commit(writes: readonly RunWrite[]): Committed[];
@@ -19,13 +28,7 @@ export interface Commits {
   setQueue(name: string, places: number): void;
   /** Says why a run cannot be loaded, and touches nothing else of it. */
   parkRow(run: number, parked: string): void;
-  putDefinition(definition: {
-    hash: string;
-    machine: string;
-    version: number;
-    config: string;
-    at: number;
-  }): void;
+  putDefinitions(definitions: readonly NewDefinition[]): void;
 }
 
 /** The statements that write runs. All go through immediate transactions, retried while the database is locked. */
@@ -132,6 +135,9 @@ export function createCommits(db: Database): Commits {
         sql.dropRetries.run(run);
         refreshStatus(run);
       }),
-    putDefinition: (definition) => write(db, () => void sql.putDefinition.run(definition)),
+    putDefinitions: (definitions) =>
+      write(db, () => {
+        for (const definition of definitions) sql.putDefinition.run(definition);
+      }),
   };
 }
