@@ -15,6 +15,8 @@ export const errorCodes = {
   run_not_found: 'no run has this id',
   run_not_active: 'the run has already ended',
   tag_unreachable: 'the run has ended, and never had the tag that was waited for',
+  run_conflict: 'another run has the id or the key',
+  dependency_unmet: 'the run that this one was to follow ended otherwise',
   machine_unknown: 'the stored run names a machine or version that this build does not have',
   machine_refused: 'the machine breaks a rule of the engine and cannot be registered',
   snapshot_refused: 'the stored snapshot does not fit the machine',

@@ -112,13 +112,14 @@ function takeEvent(run: LiveRun, mail: Mail & { type: 'event' }, draft: Draft, r
 }
 
 /** A machine that knows `flyd.cancel` compensates; any other just stops. */
-function cancel(run: LiveRun, { reason }: Mail & { type: 'cancel' }, draft: Draft): void {
+function cancel(run: LiveRun, { reason, code }: Mail & { type: 'cancel' }, draft: Draft): void {
   if (run.cancelDelivered) return;
   run.cancel = reason;
   const event = { type: 'flyd.cancel', reason };
   if (run.parked === null && run.snapshot !== null && knows(run.definition.machine, event)) return;
   run.cancelDelivered = true;
   run.ended = 'cancelled';
+  if (code !== null) run.error = { kind: 'abort', code, message: reason };
   forgetEverything(run);
   if (run.seq > 0) note(run, event, null, null, draft);
   // A run that never began keeps no snapshot; the row's change alone says that it ended.
@@ -132,5 +133,5 @@ function hearCancel(run: LiveRun, draft: Draft, rules: Rules): void {
   const event = { type: 'flyd.cancel', reason: run.cancel };
   if (!accepts(run.snapshot, event)) return;
   run.cancelDelivered = true;
-  step(run, { type: 'cancel', reason: run.cancel }, event, null, draft, rules);
+  step(run, { type: 'cancel', reason: run.cancel, code: null }, event, null, draft, rules);
 }

@@ -36,8 +36,9 @@ export class Alarms {
   }
 }
 
-/** When the run's next timer or attempt is due; null when nothing is. */
-export function nextDue(run: LiveRun, isRunning: (child: string) => boolean): number | null {
+/** When the run's next timer or attempt is due, or it may begin; null when nothing is. */
+export function nextDue(run: LiveRun, isRunning: (child: string) => boolean, now: number): number | null {
+  if (!run.begun) return run.held || run.startAt === null || run.startAt <= now ? null : run.startAt;
   let next = Number.POSITIVE_INFINITY;
   for (const timer of run.timers.values()) next = Math.min(next, timer.dueAt);
   for (const [child, effect] of run.effects)

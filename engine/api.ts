@@ -1,6 +1,7 @@
 import type { Database } from 'better-sqlite3';
 import type { FlydError as Failure } from '#core/errors';
 import type { Definition, EventOf, InputOf, RunId, SnapshotOf, TagOf } from './definition.ts';
+import type { Queues } from './queues.ts';
 import type {
   ChildRun,
   EngineEvent,
@@ -19,8 +20,8 @@ export interface EngineOptions {
   /** How processes tell whether another is alive. Default: SQLite locks in `owners/` beside the database. */
   owners?: OwnerLocks;
   system?: System;
-  /** Places of each queue that machines name. */
-  queues?: Readonly<Record<string, number>>;
+  /** The queues that machines, and starts, name: places alone, or more. */
+  queues?: Queues;
   retry?: Partial<RetryPolicies>;
   /** Bytes of one snapshot; a run that grows beyond is parked. */
   snapshotBytesMax?: number;
@@ -32,10 +33,41 @@ export interface EngineOptions {
   onFault?: (fault: unknown) => void;
 }
 
+export interface StartOptions<D extends Definition = Definition> {
+  input: InputOf<D>;
+  /** One live run for each key. Default: what the machine's `key` says; null for none. */
+  key?: string | null;
+  /** The run's id, unique for ever. Default: a new one. */
+  id?: string;
+  /**
+   * What it means that the id, or the key, was that of a run that has ended: `join` gives that run,
+   * `refuse` is an error (`run_conflict`). For keys only: `fresh` starts a new run, `fresh-if-failed` gives the
+   * newest ended run if it is done. Default: `join` for an id, `fresh` for a key.
+   */
+  reuse?: 'join' | 'refuse' | 'fresh' | 'fresh-if-failed';
+  /**
+   * What it means that the id, or the key, is that of a live run: `join` (default) gives that run, `refuse` is an
+   * error (`run_conflict`), `replace` (keys only) cancels it, and the new run begins when it has ended.
+   */
+  conflict?: 'join' | 'refuse' | 'replace';
+  /** Another queue than the machine's; null for none. */
+  queue?: string | null;
+  /** Whom a free place of the queue goes to: higher first. Default: 0. Child runs inherit it. */
+  priority?: number;
+  /** Begins no earlier than this (milliseconds since the epoch)... */
+  startAt?: number;
+  /** ...or than so long from now. */
+  delayMs?: number;
+  /** Begins when another run has ended as it should; what otherwise becomes of it is to be said, too. */
+  after?: { run: string; when: 'done' | 'ended' | 'failed'; otherwise: 'cancel' | 'park' };
+  /** Kept with the run, for those who look. */
+  labels?: Readonly<Record<string, string>>;
+}
+
 export interface StartedRun<D extends Definition = Definition> {
   /** Give it to `wait`, `send` and the like: it carries the types of the machine. */
   id: RunId<D>;
-  /** A live run of the same key was there already. */
+  /** The run was there already: it has the id, or the key. */
   joined: boolean;
 }
 
@@ -48,10 +80,8 @@ export interface WaitOptions {
 export interface Engine {
   /** This process's name as an owner. */
   readonly token: string;
-  start<D extends Definition>(
-    definition: D,
-    options: { input: InputOf<D>; key?: string | null; id?: string },
-  ): Promise<StartedRun<D>>;
+  /** Starts a run, or gives the one that is the answer. Throws `run_conflict` where the options refuse that one. */
+  start<D extends Definition>(definition: D, options: StartOptions<D>): Promise<StartedRun<D>>;
   /** Takes over the live runs whose owner is dead: all, or one with those below it. Gives the topmost taken. */
   resume(filter?: { id?: string }): Promise<string[]>;
   /**

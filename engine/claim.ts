@@ -1,4 +1,6 @@
 import type { Reads } from '#db/engine/index';
+import type { HostOptions } from './host-options.ts';
+import type { LiveRun } from './run.ts';
 import type { OwnerLocks } from './types.ts';
 
 export interface ClaimableRun {
@@ -12,6 +14,30 @@ export interface ClaimOptions {
   reads: Reads;
   owners: OwnerLocks;
   stuckAfterMs: number;
+}
+
+/**
+ * Whether a free place of the run's queue must go to the run of another first. One whose owner is dead,
+ * or stuck, is passed over: whoever carries it on waits in line again.
+ */
+export function yieldsToOthers(
+  run: LiveRun,
+  {
+    token,
+    reads,
+    owners,
+    stuckAfterMs,
+    queues,
+    system,
+  }: ClaimOptions & Pick<HostOptions, 'queues' | 'system'>,
+): boolean {
+  const { id, queue, priority } = run;
+  if (queue === null) return false;
+  const now = system.now();
+  const fifo = queues.get(queue)?.ordering === 'fifo';
+  return reads
+    .ahead({ run: id, queue, owner: token, priority: fifo ? null : priority, now })
+    .some((owner) => owners.isHeld(owner) && (owners.silentMs?.(owner) ?? 0) <= stuckAfterMs);
 }
 
 /**

@@ -7,6 +7,7 @@ import type { Engine, EngineOptions } from './api.ts';
 import type { Definition } from './definition.ts';
 import { Host } from './host.ts';
 import { sqliteOwnerLocks } from './owner-lock.ts';
+import { queueSettings, refuseUnknownQueues } from './queues.ts';
 import { createRegistry } from './registry.ts';
 import { createRequests } from './requests.ts';
 import { realSystem } from './system.ts';
@@ -25,12 +26,8 @@ export function openEngine(options: EngineOptions): Engine {
   const db = typeof options.db === 'string' ? openDatabase(options.db, [engineSet]) : options.db;
   const system = options.system ?? realSystem;
   const registry = createRegistry(options.machines);
-  for (const { definition } of registry.all())
-    if (definition.queue !== null && options.queues?.[definition.queue] === undefined)
-      throw unrecoverable('machine_refused', `machine '${definition.name}' names a queue without places`, {
-        subject: definition.queue,
-        hint: `give openEngine({ queues: { ${definition.queue}: 4 } })`,
-      });
+  const queues = queueSettings(options.queues ?? {});
+  refuseUnknownQueues(registry, queues);
   const reads = createReads(db);
   const commits = createCommits(db);
   const owners = options.owners ?? sqliteOwnerLocks(join(dirname(db.name), 'owners'));
@@ -50,6 +47,7 @@ export function openEngine(options: EngineOptions): Engine {
     owners,
     registry,
     system,
+    queues,
     retry: {
       recoverable: { ...defaultRetry.recoverable, ...options.retry?.recoverable },
       pending: { ...defaultRetry.pending, ...options.retry?.pending },
@@ -77,13 +75,15 @@ export function openEngine(options: EngineOptions): Engine {
     if (lock !== null) return;
     const held = owners.hold(token);
     try {
-      const at = system.now();
-      commits.putDefinitions(
-        registry.all().map(({ hash, config, definition: { name: machine, version } }) => ({
-          ...{ hash, config, machine, version, at },
-        })),
-      );
-      for (const [name, places] of Object.entries(options.queues ?? {})) commits.setQueue(name, places);
+      for (const { hash, config, definition } of registry.all())
+        commits.putDefinition({
+          hash,
+          config,
+          machine: definition.name,
+          version: definition.version,
+          at: system.now(),
+        });
+      for (const [name, setting] of queues) commits.setQueue(name, setting);
     } catch (fault) {
       held.release();
       throw fault;
@@ -122,7 +122,7 @@ export function openEngine(options: EngineOptions): Engine {
     }
   }
 
-  const requests = createRequests({ token, host, reads, commits, registry, system, own, rowOf });
+  const requests = createRequests({ token, host, reads, commits, registry, queues, system, own, rowOf });
 
   return {
     token,

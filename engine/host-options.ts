@@ -1,4 +1,4 @@
-import type { Commits, Reads } from '#db/engine/index';
+import type { Commits, QueueSetting, Reads } from '#db/engine/index';
 import type { Rules } from './draft.ts';
 import type { ExecutorOptions } from './executor.ts';
 import type { Registry } from './registry.ts';
@@ -13,6 +13,7 @@ export interface HostOptions {
   owners: OwnerLocks;
   registry: Registry;
   system: System;
+  queues: ReadonlyMap<string, QueueSetting>;
   retry: RetryPolicies;
   snapshotBytesMax: number;
   stuckAfterMs: number;

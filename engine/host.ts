@@ -1,12 +1,13 @@
 import { aborted, type FlydError } from '#core/errors';
 import type { Committed, RunWrite } from '#db/engine/index';
+import { Admission } from './admission.ts';
 import { advance } from './advance.ts';
 import { Alarms, nextDue } from './alarms.ts';
-import { type ClaimableRun, claimFromDead } from './claim.ts';
+import { type ClaimableRun, claimFromDead, yieldsToOthers } from './claim.ts';
 import { type Draft, newDraft, toWrite } from './draft.ts';
 import { Executor } from './executor.ts';
 import { type HostOptions, rulesOf } from './host-options.ts';
-import { loadRun, reasonOf } from './load.ts';
+import { cancelWish, loadRun } from './load.ts';
 import { limitPauses } from './retry.ts';
 import type { LiveRun, Mail } from './run.ts';
 import type { MachineEvent } from './statechart.ts';
@@ -28,6 +29,7 @@ export class Host {
   readonly #runs = new Map<number, LiveRun>();
   readonly #mailed = new Set<LiveRun>();
   readonly #alarms: Alarms;
+  readonly #admission: Admission;
   readonly #executor: Executor;
   #ticking: Timer | null = null;
   #polling: Timer | null = null;
@@ -43,6 +45,11 @@ export class Host {
   constructor(options: HostOptions) {
     this.#options = options;
     this.#alarms = new Alarms(options.system, (run) => this.#ring(run));
+    this.#admission = new Admission({
+      admit: ({ id, queue }, now) => options.commits.admit(id, queue, now),
+      yields: (run) => yieldsToOthers(run, options),
+      isFifo: (queue) => options.queues.get(queue)?.ordering === 'fifo',
+    });
     this.#executor = new Executor({
       system: options.system,
       deliver: (run, mail) => this.#post(run, mail),
@@ -69,13 +76,15 @@ export class Host {
       return;
     }
     this.#runs.set(id, run);
+    if (!run.begun) this.#admission.add(run);
     // What the world lacked may be there by now: look again at once.
     for (const effect of run.effects.values())
       if (effect.state === 'pending') effect.dueAt = this.#options.system.now();
-    this.#admit();
     this.#readInbox(run);
+    // First of all: a run that was cancelled before it began is not to begin.
     if (row.cancel !== null && !row.cancelDelivered)
-      this.#post(run, { type: 'cancel', reason: reasonOf(row.cancel) });
+      this.#post(run, { type: 'cancel', ...cancelWish(row.cancel) });
+    this.#admit();
     this.#reconcile(run);
     this.#keepPolling();
   }
@@ -91,9 +100,23 @@ export class Host {
       }
       this.#readInbox(run);
       if (cancel !== null && run.cancel === null && !run.mailbox.some(({ type }) => type === 'cancel'))
-        this.#post(run, { type: 'cancel', reason: reasonOf(cancel) });
+        this.#post(run, { type: 'cancel', ...cancelWish(cancel) });
     }
+    this.#lookAtHeld();
     this.#admit();
+  }
+
+  /** Runs that waited for another's end are read anew when it has come: whatever their rows say now. */
+  #lookAtHeld(): void {
+    const { held } = this.#admission;
+    if (held.size === 0) return;
+    const { reads, token } = this.#options;
+    const still = new Set(reads.held(token));
+    for (const run of [...held]) {
+      if (still.has(run.id)) continue;
+      this.#drop(run, aborted('superseded', 'the run is read anew'));
+      this.adopt(run.id);
+    }
   }
 
   /** Takes the live runs among these whose owner is dead. Gives those taken. */
@@ -139,24 +162,18 @@ export class Host {
     this.#options.reads.disown(this.#options.token);
   }
 
-  /** Begins the runs that have not been, oldest first, as far as their queues have places. */
+  /** Begins the runs that have not been, as far as nothing holds them. */
   #admit(): void {
-    const full = new Set<string>();
-    for (const run of this.#runs.values()) {
-      if (run.seq > 0 || run.parked !== null || run.mailbox.length > 0) continue;
-      if (run.queue !== null && !run.admitted) {
-        if (full.has(run.queue)) continue;
-        run.admitted = this.#options.commits.admit(run.id, run.queue);
-        if (!run.admitted) {
-          full.add(run.queue);
-          continue;
-        }
-      }
+    for (const run of this.#admission.take(this.#options.system.now())) {
+      run.begun = true;
       this.#post(run, { type: 'begin' });
+      this.#readInbox(run);
     }
   }
 
+  /** A run that has not begun takes nothing yet, but to be woken when it is parked. */
   #readInbox(run: LiveRun): void {
+    if (!run.begun && run.parked === null) return;
     for (const { id, event, child, epoch } of this.#options.reads.inbox(run.id)) {
       if (run.reading.has(id)) continue;
       run.reading.add(id);
@@ -255,7 +272,13 @@ export class Host {
   /** Says whether other runs of this process may have something to take now. */
   #afterCommit(run: LiveRun, draft: Draft, write: RunWrite): boolean {
     for (const event of draft.emitted) this.#options.emitted(run, event);
-    if (run.ended !== null) this.#runs.delete(run.id);
+    if (run.ended !== null) {
+      this.#runs.delete(run.id);
+      this.#admission.remove(run);
+    } else if (run.seq === 0) {
+      run.begun = false;
+      this.#admission.add(run);
+    }
     if (run.parked === null) run.reading.clear();
     if (draft.unparked) this.#readInbox(run);
     this.#reconcile(run);
@@ -272,22 +295,23 @@ export class Host {
     this.#executor.reconcile(run);
     const sleeps = this.#closed || this.#runs.get(run.id) !== run || run.parked !== null;
     if (sleeps || this.#executor.isWinding(run)) this.#alarms.drop(run);
-    else
-      this.#alarms.set(
-        run,
-        nextDue(run, (child) => this.#executor.isRunning(run, child)),
-      );
+    else {
+      const isRunning = (child: string): boolean => this.#executor.isRunning(run, child);
+      this.#alarms.set(run, nextDue(run, isRunning, this.#options.system.now()));
+    }
   }
 
   #ring(run: LiveRun): void {
     const now = this.#options.system.now();
     for (const [timer, { epoch, dueAt }] of run.timers)
       if (dueAt <= now) this.#post(run, { type: 'timer', timer, epoch });
+    if (!run.begun) this.#admit();
     this.#reconcile(run);
   }
 
   #drop(run: LiveRun, why: FlydError): void {
     this.#runs.delete(run.id);
+    this.#admission.remove(run);
     this.#executor.drop(run, why);
     this.#alarms.drop(run);
   }
@@ -318,6 +342,10 @@ export class Host {
       const row = reads.run(id);
       if (row !== undefined && row.endedAt === null) wanted.push({ id, owner: row.owner });
     }
+    // A place that a dead owner's run holds is free when that run has been carried on.
+    const { queues } = this.#admission;
+    for (const queue of queues) wanted.push(...reads.placeHolders(queue, token));
     this.takeOver(wanted);
+    if (queues.length > 0) this.#admit();
   }
 }

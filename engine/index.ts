@@ -1,7 +1,7 @@
 export { type Effect, type EffectContext, effect, type Progress } from '#core/effect';
 export { type ErrorKind, type ErrorRecord, FlydError, toErrorRecord } from '#core/errors';
 export { isTerminal, type RunStatus } from '#core/status';
-export type { Engine, EngineOptions, StartedRun, WaitOptions } from './api.ts';
+export type { Engine, EngineOptions, StartedRun, StartOptions, WaitOptions } from './api.ts';
 export { defineMachine, type MachineSpec } from './define.ts';
 export type {
   ContextOf,
@@ -15,11 +15,13 @@ export type {
   TagOf,
 } from './definition.ts';
 export { openEngine } from './engine.ts';
+export type { QueueOptions, Queues } from './queues.ts';
 export type {
   ChildRun,
   EffectPolicy,
   EngineEvent,
   HistoryRow,
+  Hold,
   Json,
   OwnerLocks,
   RetryPolicies,

@@ -3,7 +3,6 @@ import type { RunRow } from '#db/engine/index';
 import type { HostOptions } from './host-options.ts';
 import { type LiveRun, liveRun } from './run.ts';
 import { revive } from './statechart.ts';
-import type { Json } from './types.ts';
 
 /**
  * The stored run, ready to be moved. A run whose snapshot does not fit is parked, and nothing else of it
@@ -47,8 +46,8 @@ function migrate(run: LiveRun, version: number): void {
   run.rebased = true;
 }
 
-/** Why a run is to be cancelled, of the stored wish. */
-export function reasonOf(cancel: string): string {
-  const told = JSON.parse(cancel) as Json;
-  return typeof told === 'object' && told !== null && !Array.isArray(told) ? String(told.reason ?? '') : '';
+/** Why a run is to be cancelled, of the stored wish; `code` when the engine itself wished it. */
+export function cancelWish(cancel: string): { reason: string; code: string | null } {
+  const { reason = '', code = null } = JSON.parse(cancel) as { reason?: string; code?: string };
+  return { reason, code };
 }

@@ -1,10 +1,10 @@
 import { unrecoverable } from '#core/errors';
-import type { Commits, Reads, RunRow } from '#db/engine/index';
+import type { Commits, QueueSetting, Reads, RunRow } from '#db/engine/index';
 import type { Engine } from './api.ts';
-import { keyOf } from './define.ts';
 import type { Host } from './host.ts';
 import { toText } from './json.ts';
 import type { Registry } from './registry.ts';
+import { started, toStart } from './start.ts';
 import type { System } from './types.ts';
 
 export interface RequestParts {
@@ -13,6 +13,7 @@ export interface RequestParts {
   reads: Reads;
   commits: Commits;
   registry: Registry;
+  queues: ReadonlyMap<string, QueueSetting>;
   system: System;
   /** Makes this process an owner; throws when the engine is closing. */
   own(): void;
@@ -27,6 +28,7 @@ export function createRequests({
   reads,
   commits,
   registry,
+  queues,
   system,
   own,
   rowOf,
@@ -59,33 +61,23 @@ export function createRequests({
   }
 
   return {
-    async start(definition, { input, key, id }) {
+    async start(definition, options) {
       own();
-      const known = registry.find(definition.name);
-      if (known === undefined)
-        throw unrecoverable('machine_unknown', `'${definition.name}' was not given to openEngine`, {
-          subject: definition.name,
-        });
-      if (id !== undefined) {
-        const earlier = reads.runByUid(id);
-        if (earlier !== undefined) return { id, joined: true };
-      }
-      const run = {
-        uid: id ?? system.newId(),
-        machine: definition.name,
-        version: definition.version,
-        definition: known.hash,
-        key: key === undefined ? keyOf(definition, input) : key,
-        input: toText(input, 'input'),
-        state: '',
-        queue: definition.queue,
-      };
-      return writing(() => {
-        const started = commits.insertRun(run, { owner: token, standalone: true, at: system.now() });
-        if (started.joined) host.look();
-        else host.adopt(started.id);
-        return { id: started.uid, joined: started.joined };
+      const { run, wish } = toStart(definition, options, {
+        registry,
+        queues,
+        token,
+        now: system.now(),
+        newId: () => system.newId(),
       });
+      const outcome = writing(() => {
+        const written = commits.start(run, wish);
+        if (written.verdict === 'started') host.adopt(written.id);
+        if (written.replaced !== null) takeTree(written.replaced);
+        if (written.joined || written.replaced !== null) host.look();
+        return written;
+      });
+      return started(outcome, run);
     },
 
     async resume({ id } = {}) {

@@ -15,6 +15,14 @@ export interface LiveRun {
   readonly input: Json;
   readonly queue: string | null;
   admitted: boolean;
+  /** Among those that wait for a place of the same queue: higher first. */
+  readonly priority: number;
+  /** It begins no earlier. */
+  readonly startAt: number | null;
+  /** It waits for another run's end before it begins. */
+  readonly held: boolean;
+  /** It was told to begin: only then it takes events. */
+  begun: boolean;
   /** Null before the first transition. */
   snapshot: Snapshot | null;
   json: Json;
@@ -75,7 +83,7 @@ export type Mail =
   | { type: 'saved'; child: string; epoch: number; saved: Json }
   | { type: 'timer'; timer: string; epoch: number }
   | { type: 'event'; id: number; event: MachineEvent; child: string | null; epoch: number | null }
-  | { type: 'cancel'; reason: string };
+  | { type: 'cancel'; reason: string; code: string | null };
 
 export type EffectOutcome = { ok: true; output: Json } | { ok: false; error: ErrorRecord };
 
@@ -107,6 +115,10 @@ export function liveRun(
     input: parse(row.input),
     queue: row.queue,
     admitted: row.admitted,
+    priority: row.priority,
+    startAt: row.startAt,
+    held: row.afterRun !== null || row.replaces !== null,
+    begun: row.seq > 0,
     snapshot: null,
     json: parse(row.snapshot),
     rebased: false,

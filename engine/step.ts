@@ -140,6 +140,10 @@ function spawn(run: LiveRun, { child, src, input }: Command & { type: 'spawn' },
       input: JSON.stringify(input),
       state: '',
       queue: definition.queue,
+      priority: run.priority,
+      startAt: null,
+      schedule: null,
+      labels: null,
     },
   };
 }

@@ -53,6 +53,12 @@ export interface RunView<D extends Definition = Definition> {
   error: ErrorRecord | null;
   /** When the next retry or timer is due. */
   nextAt: number | null;
+  /** The queue whose places it needs. */
+  queue: string | null;
+  priority: number;
+  /** What keeps it from beginning, since it was created: all of it must be over. */
+  waitsFor: Hold[];
+  labels: Record<string, string>;
   parents: string[];
   createdAt: number;
   updatedAt: number;
@@ -67,6 +73,14 @@ export interface ChildRun<D extends Definition = Definition> {
 
 /** For a union of definitions the union of their views: `run.machine` tells which. */
 type ViewsOf<D extends Definition> = D extends Definition ? RunView<D> : never;
+
+/** Something that must be over before a run begins. */
+export type Hold =
+  | { for: 'time'; until: number }
+  | { for: 'run'; run: string; when: 'done' | 'ended' | 'failed' }
+  /** The live run of its key, which is being cancelled for it. */
+  | { for: 'key'; run: string }
+  | { for: 'queue'; queue: string };
 
 export interface HistoryRow {
   /** Global cursor, growing over all runs. */

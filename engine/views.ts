@@ -2,7 +2,7 @@ import { type ErrorRecord, unrecoverable } from '#core/errors';
 import type { Reads, RunRow } from '#db/engine/index';
 import type { Definition, SnapshotOf } from './definition.ts';
 import { applyPatch, type PatchOperation } from './json.ts';
-import type { ChildRun, HistoryRow, Json, RunView } from './types.ts';
+import type { ChildRun, HistoryRow, Hold, Json, RunView } from './types.ts';
 
 const parse = (text: string | null): Json => (text === null ? null : (JSON.parse(text) as Json));
 const parseError = (text: string | null): ErrorRecord | null => parse(text) as ErrorRecord | null;
@@ -14,7 +14,9 @@ const depthMax = 8;
 export function viewOf<D extends Definition>(reads: Reads, row: RunRow): RunView<D> {
   const effects = row.endedAt === null ? reads.effects(row.id) : [];
   const timers = row.endedAt === null ? reads.timers(row.id) : [];
+  const waitsFor = whatHolds(reads, row);
   const due = [...timers.map(({ dueAt }) => dueAt), ...effects.map(({ dueAt }) => dueAt)];
+  for (const hold of waitsFor) if (hold.for === 'time') due.push(hold.until);
   return {
     id: row.uid,
     machine: row.machine,
@@ -29,6 +31,10 @@ export function viewOf<D extends Definition>(reads: Reads, row: RunRow): RunView
     output: parse(row.output) as RunView<D>['output'],
     error: troubleOf(reads, row),
     nextAt: due.length === 0 ? null : Math.min(...due),
+    queue: row.queue,
+    priority: row.priority,
+    waitsFor,
+    labels: (parse(row.labels) ?? {}) as Record<string, string>,
     parents: reads.parents(row.id).map(({ uid }) => uid),
     createdAt: row.createdAt,
     updatedAt: row.updatedAt,
@@ -42,6 +48,19 @@ export const childrenOf = <D extends Definition>(reads: Reads, row: RunRow): Chi
     const below = reads.run(child);
     return below === undefined ? [] : [{ childId, run: viewOf(reads, below) } as ChildRun<D>];
   });
+
+/** What keeps a run from beginning; nothing when it has begun. */
+function whatHolds(reads: Reads, row: RunRow): Hold[] {
+  if (row.seq > 0 || row.endedAt !== null || row.admitted) return [];
+  const holds: Hold[] = [];
+  const uidOf = (id: number): string => reads.run(id)?.uid ?? '';
+  if (row.replaces !== null) holds.push({ for: 'key', run: uidOf(row.replaces) });
+  if (row.afterRun !== null)
+    holds.push({ for: 'run', run: uidOf(row.afterRun), when: row.afterWhen ?? 'ended' });
+  if (row.startAt !== null) holds.push({ for: 'time', until: row.startAt });
+  if (row.queue !== null) holds.push({ for: 'queue', queue: row.queue });
+  return holds;
+}
 
 /** What keeps a run from going on: its own error, or that of the child that it waits for. */
 function troubleOf(reads: Reads, row: RunRow, depth = 0): ErrorRecord | null {

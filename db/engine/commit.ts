@@ -1,41 +1,54 @@
 import type { Database } from 'better-sqlite3';
 import { write } from '../open.ts';
 import { createEnding } from './ending.ts';
+import { createHolds } from './holds.ts';
 import { createApply } from './operations.ts';
-import type { Committed, HistoryWrite, NewRun, RunWrite, Sent, StartedChild, StartedRow } from './records.ts';
+import type {
+  Committed,
+  HistoryWrite,
+  NewRun,
+  QueueSetting,
+  RunWrite,
+  Sent,
+  StartedChild,
+  StartOutcome,
+  StartWish,
+} from './records.ts';
+import { createStarting } from './starting.ts';
 import { prepareAll } from './statements.ts';
-
-/** The definition of a machine, kept once for each hash: what drew a run can be drawn again. */
-export interface NewDefinition {
-  hash: string;
-  machine: string;
-  version: number;
-  config: string;
-  at: number;
-}
+import { createRefreshStatus } from './statuses.ts';
 
 export interface Commits {
   /** Writes what many runs did at once, in one transaction and one fsync. A run whose fence is lost is left out. */
   commit(writes: readonly RunWrite[]): Committed[];
-  /** Inserts a run that nobody has begun, or finds the live one of its key. */
-  insertRun(run: NewRun, options: { owner: string | null; standalone: boolean; at: number }): StartedRow;
+  /** Inserts a run that nobody has begun, or finds the one that is the answer. */
+  start(run: NewRun, wish: StartWish): StartOutcome;
   /** Inserts an event to a live run, once for each dedupe key. */
   insertEvent(run: number, event: string, options: { dedupe: string | null; at: number }): Sent;
   /** Says that the run is to be cancelled; false when it has ended or was told before. */
   requestCancel(run: number, cancel: string): boolean;
-  /** Takes a place in the run's queue, if one is free. */
-  admit(run: number, queue: string): boolean;
-  setQueue(name: string, places: number): void;
+  /** Lets the run begin, if nothing holds it and its queue, if any, has a free place. */
+  admit(run: number, queue: string | null, now: number): boolean;
+  setQueue(name: string, setting: QueueSetting): void;
   /** Says why a run cannot be loaded, and touches nothing else of it. */
   parkRow(run: number, parked: string): void;
-  putDefinitions(definitions: readonly NewDefinition[]): void;
+  putDefinition(definition: {
+    hash: string;
+    machine: string;
+    version: number;
+    config: string;
+    at: number;
+  }): void;
 }
 
 /** The statements that write runs. All go through immediate transactions, retried while the database is locked. */
 export function createCommits(db: Database): Commits {
   const sql = prepareAll(db);
-  const ending = createEnding(sql);
-  const apply = createApply({ sql, ending, insertRow });
+  const refreshStatus = createRefreshStatus(sql);
+  const holds = createHolds(sql, refreshStatus);
+  const starting = createStarting(sql, holds, refreshStatus);
+  const ending = createEnding(sql, holds);
+  const apply = createApply({ sql, ending, starting });
 
   function commit(writes: readonly RunWrite[]): Committed[] {
     return write(db, () => writes.map(commitRun));
@@ -74,70 +87,28 @@ export function createCommits(db: Database): Commits {
     return last;
   }
 
-  /** A live parent shows the trouble of its children, so that one look tells. */
-  function refreshStatus(run: number): void {
-    sql.refreshStatus.run({ run });
-    for (const { parent } of sql.liveParents.all(run) as { parent: number }[]) {
-      const { changes } = sql.refreshStatus.run({ run: parent });
-      if (changes > 0) refreshStatus(parent);
-    }
-  }
-
-  function insertRow(
-    run: NewRun,
-    options: { owner: string | null; standalone: boolean; at: number },
-  ): StartedRow {
-    const live =
-      run.key === null
-        ? undefined
-        : (sql.liveByKey.get(run.machine, run.key) as { id: number; uid: string } | undefined);
-    if (live !== undefined) {
-      if (options.standalone) sql.makeStandalone.run(live.id);
-      return { ...live, joined: true };
-    }
-    const { lastInsertRowid } = sql.insertRun.run({
-      ...run,
-      owner: options.owner,
-      standalone: options.standalone ? 1 : 0,
-      at: options.at,
-      status: run.queue === null ? 'running' : 'waiting',
-    });
-    return { id: Number(lastInsertRowid), uid: run.uid, joined: false };
-  }
-
   return {
     commit,
-    insertRun: (run, options) =>
-      write(db, () => {
-        const started = insertRow(run, options);
-        if (started.joined) {
-          sql.wakeParked.run({ run: started.id, at: options.at });
-          refreshStatus(started.id);
-        }
-        return started;
-      }),
+    start: (run, wish) => write(db, () => starting.start(run, wish)),
     insertEvent: (run, event, { dedupe, at }) =>
       write(db, () => {
         if (sql.sendEvent.run({ run, event, dedupe, at }).changes > 0) return 'accepted';
         return dedupe !== null && sql.wasSent.get(run, dedupe) !== undefined ? 'duplicate' : 'ended';
       }),
     requestCancel: (run, cancel) => write(db, () => sql.requestCancel.run(cancel, run).changes > 0),
-    admit: (run, queue) =>
+    admit: (run, queue, now) =>
       write(db, () => {
-        const admitted = sql.admit.run({ run, queue }).changes > 0;
+        const admitted = sql.admit.run({ run, queue, now }).changes > 0;
         if (admitted) refreshStatus(run);
         return admitted;
       }),
-    setQueue: (name, places) => write(db, () => void sql.setQueue.run(name, places)),
+    setQueue: (name, setting) => write(db, () => void sql.setQueue.run({ name, ...setting })),
     parkRow: (run, parked) =>
       write(db, () => {
         sql.parkRow.run(parked, run);
         sql.dropRetries.run(run);
         refreshStatus(run);
       }),
-    putDefinitions: (definitions) =>
-      write(db, () => {
-        for (const definition of definitions) sql.putDefinition.run(definition);
-      }),
+    putDefinition: (definition) => write(db, () => void sql.putDefinition.run(definition)),
   };
 }

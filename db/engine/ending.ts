@@ -1,3 +1,4 @@
+import type { Holds } from './holds.ts';
 import type { Statements } from './statements.ts';
 
 /** What the end of a run, and of a wish for a child, means for the others. Called inside a transaction. */
@@ -6,7 +7,7 @@ export interface Ending {
   release(parent: number, childId: string, reason: string): void;
 }
 
-export function createEnding(sql: Statements): Ending {
+export function createEnding(sql: Statements, holds: Holds): Ending {
   /** A terminal run owes nothing any more, lets go of its children, and tells its parents. */
   function end(run: number, at: number): void {
     sql.dropEffects.run(run);
@@ -14,12 +15,14 @@ export function createEnding(sql: Statements): Ending {
     sql.dropResults.run(run);
     for (const { childId } of sql.liveLinks.all(run) as { childId: string }[])
       release(run, childId, 'parent ended');
-    const { uid, status, output, error } = sql.result.get(run) as {
+    const { uid, status, output, error, awaited } = sql.result.get(run) as {
       uid: string;
       status: string;
       output: string | null;
       error: string | null;
+      awaited: number;
     };
+    if (awaited === 1) holds.lift(run);
     for (const link of sql.parentLinks.all(run) as { parent: number; childId: string; epoch: number }[]) {
       const actorId = link.childId;
       const event =

@@ -128,4 +128,54 @@ ALTER TABLE runs ADD COLUMN tags TEXT NOT NULL DEFAULT '[]';
 ALTER TABLE runs ADD COLUMN tags_last TEXT NOT NULL DEFAULT '{}';
 `,
   },
+  {
+    // When and whether runs begin, and how they end.
+    version: 4,
+    sql: `
+ALTER TABLE runs ADD COLUMN priority INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE runs ADD COLUMN start_at INTEGER;
+ALTER TABLE runs ADD COLUMN after_run INTEGER;
+ALTER TABLE runs ADD COLUMN after_when TEXT CHECK (after_when IN ('done', 'ended', 'failed'));
+ALTER TABLE runs ADD COLUMN after_otherwise TEXT CHECK (after_otherwise IN ('cancel', 'park'));
+ALTER TABLE runs ADD COLUMN replaces INTEGER;
+ALTER TABLE runs ADD COLUMN awaited INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE runs ADD COLUMN killed TEXT;
+ALTER TABLE runs ADD COLUMN continued_as INTEGER;
+ALTER TABLE runs ADD COLUMN schedule TEXT;
+ALTER TABLE runs ADD COLUMN history_from INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE runs ADD COLUMN labels TEXT;
+ALTER TABLE run_links ADD COLUMN on_close TEXT NOT NULL DEFAULT 'cancel' CHECK (on_close IN ('cancel', 'abandon'));
+ALTER TABLE queues ADD COLUMN ordering TEXT NOT NULL DEFAULT 'priority' CHECK (ordering IN ('priority', 'fifo'));
+ALTER TABLE queues ADD COLUMN keep_newest INTEGER CHECK (keep_newest > 0);
+
+DROP INDEX runs_live_key;
+DROP INDEX runs_queue;
+CREATE UNIQUE INDEX runs_live_key ON runs (machine, key)
+  WHERE key IS NOT NULL AND ended_at IS NULL AND replaces IS NULL;
+CREATE INDEX runs_successor ON runs (machine, key)
+  WHERE key IS NOT NULL AND ended_at IS NULL AND replaces IS NOT NULL;
+CREATE INDEX runs_ended_key ON runs (machine, key) WHERE key IS NOT NULL AND ended_at IS NOT NULL;
+CREATE INDEX runs_placed ON runs (queue) WHERE queue IS NOT NULL AND admitted = 1 AND ended_at IS NULL;
+CREATE INDEX runs_queued ON runs (queue, owner) WHERE queue IS NOT NULL AND admitted = 0 AND ended_at IS NULL;
+CREATE INDEX runs_after ON runs (after_run) WHERE after_run IS NOT NULL;
+CREATE INDEX runs_replaces ON runs (replaces) WHERE replaces IS NOT NULL;
+CREATE INDEX runs_schedule ON runs (schedule) WHERE schedule IS NOT NULL AND ended_at IS NULL;
+
+CREATE TABLE schedules (
+  name TEXT PRIMARY KEY,
+  machine TEXT NOT NULL,
+  input TEXT NOT NULL,
+  cron TEXT NOT NULL,
+  time_zone TEXT NOT NULL,
+  catch_up TEXT NOT NULL CHECK (catch_up IN ('none', 'last', 'all')),
+  catch_up_max INTEGER NOT NULL CHECK (catch_up_max > 0),
+  overlap TEXT NOT NULL CHECK (overlap IN ('skip', 'queue', 'allow')),
+  paused INTEGER NOT NULL DEFAULT 0,
+  next_at INTEGER,
+  last_at INTEGER,
+  created_at INTEGER NOT NULL,
+  updated_at INTEGER NOT NULL
+) STRICT;
+`,
+  },
 ];

@@ -1,17 +1,18 @@
 import type { Ending } from './ending.ts';
-import type { NewRun, Operation, RunWrite, StartedChild, StartedRow } from './records.ts';
+import type { Operation, RunWrite, StartedChild } from './records.ts';
+import type { Starting } from './starting.ts';
 import type { Statements } from './statements.ts';
 
 export interface OperationParts {
   sql: Statements;
   ending: Ending;
-  insertRow(run: NewRun, options: { owner: string | null; standalone: boolean; at: number }): StartedRow;
+  starting: Starting;
 }
 
 /** Writes one operation of a run's commit, inside its transaction. */
 export type Apply = (run: number, entry: RunWrite, operation: Operation, children: StartedChild[]) => void;
 
-export function createApply({ sql, ending, insertRow }: OperationParts): Apply {
+export function createApply({ sql, ending, starting }: OperationParts): Apply {
   return function apply(
     run: number,
     { owner, at }: RunWrite,
@@ -39,7 +40,7 @@ export function createApply({ sql, ending, insertRow }: OperationParts): Apply {
         return;
       case 'child.start': {
         const { childId, epoch } = operation;
-        const started = insertRow(operation.run, { owner, standalone: false, at });
+        const started = starting.insert(operation.run, { owner, standalone: false, at });
         sql.putLink.run({ parent: run, childId, epoch, child: started.id, joined: started.joined ? 1 : 0 });
         // A new request is a new try: a child that waits for a person is woken by joining it.
         if (started.joined) sql.wakeParked.run({ run: started.id, at });

@@ -74,6 +74,47 @@ export interface NewRun {
   input: string;
   state: string;
   queue: string | null;
+  /** Higher first, among those that wait for a place of one queue. */
+  priority: number;
+  /** Milliseconds since the epoch: it begins no earlier. */
+  startAt: number | null;
+  schedule: string | null;
+  labels: string | null;
+}
+
+/** For whose end a run waits before it begins, and what happens when that one ends otherwise. */
+export interface AfterWish {
+  run: string;
+  when: 'done' | 'ended' | 'failed';
+  otherwise: 'cancel' | 'park';
+}
+
+/** How a run is to be started by somebody who is no run. */
+export interface StartWish {
+  owner: string;
+  at: number;
+  /** What an ended run of the same id or key means. */
+  reuse: 'join' | 'refuse' | 'fresh' | 'fresh-if-failed';
+  /** What a live run of the same id or key means. */
+  conflict: 'join' | 'refuse' | 'replace';
+  after: AfterWish | null;
+}
+
+/** What became of a wish to start. */
+export interface StartOutcome extends StartedRow {
+  /**
+   * `started`; `joined`: the run that was there is the answer; refused for a run that is `live`, has `ended`, or
+   * is of another `machine`, or because there is no run to wait for: `missing`.
+   */
+  verdict: 'started' | 'joined' | 'live' | 'ended' | 'machine' | 'missing';
+  /** The live run that was told to end. */
+  replaced: string | null;
+}
+
+export interface QueueSetting {
+  places: number;
+  ordering: 'priority' | 'fifo';
+  keepNewest: number | null;
 }
 
 export interface StartedRow {
@@ -128,6 +169,18 @@ export interface RunRow {
   createdAt: number;
   updatedAt: number;
   endedAt: number | null;
+  priority: number;
+  startAt: number | null;
+  afterRun: number | null;
+  afterWhen: AfterWish['when'] | null;
+  afterOtherwise: AfterWish['otherwise'] | null;
+  replaces: number | null;
+  awaited: boolean;
+  killed: string | null;
+  continuedAs: number | null;
+  schedule: string | null;
+  historyFrom: number;
+  labels: string | null;
 }
 
 export interface EffectRow {

@@ -15,6 +15,10 @@ export const definitions = sqliteTable('definitions', {
 export const queues = sqliteTable('queues', {
   name: text('name').primaryKey(),
   places: integer('places').notNull(),
+  /** Whom a free place goes to: the highest priority, or the oldest. */
+  ordering: text('ordering', { enum: ['priority', 'fifo'] }).notNull(),
+  /** Of the runs that wait for a place, only so many of the newest stay. */
+  keepNewest: integer('keep_newest'),
 });
 
 export const runs = sqliteTable('runs', {
@@ -60,6 +64,45 @@ export const runs = sqliteTable('runs', {
   tags: text('tags').notNull(),
   /** By tag: the last commit whose states had it. */
   tagsLast: text('tags_last').notNull(),
+  /** Higher first, among those that wait for a place of one queue. */
+  priority: integer('priority').notNull(),
+  /** It begins no earlier. */
+  startAt: integer('start_at'),
+  /** It begins when that run has ended; null again as soon as it has. */
+  afterRun: integer('after_run'),
+  afterWhen: text('after_when', { enum: ['done', 'ended', 'failed'] }),
+  afterOtherwise: text('after_otherwise', { enum: ['cancel', 'park'] }),
+  /** It has the key of that run, which is being cancelled for it; null again as soon as that one has ended. */
+  replaces: integer('replaces'),
+  /** Some run has waited for the end of this one. */
+  awaited: integer('awaited', { mode: 'boolean' }).notNull(),
+  /** Its end was asked for, without compensation. */
+  killed: text('killed'),
+  /** The run that it handed its work to. */
+  continuedAs: integer('continued_as'),
+  /** The name of the schedule that started it. */
+  schedule: text('schedule'),
+  /** The oldest commit that compaction has left. */
+  historyFrom: integer('history_from').notNull(),
+  labels: text('labels'),
+});
+
+export const schedules = sqliteTable('schedules', {
+  name: text('name').primaryKey(),
+  machine: text('machine').notNull(),
+  input: text('input').notNull(),
+  cron: text('cron').notNull(),
+  timeZone: text('time_zone').notNull(),
+  /** Which of the instants are made up for that passed while nobody was there. */
+  catchUp: text('catch_up', { enum: ['none', 'last', 'all'] }).notNull(),
+  catchUpMax: integer('catch_up_max').notNull(),
+  /** What happens at an instant while its last run is live. */
+  overlap: text('overlap', { enum: ['skip', 'queue', 'allow'] }).notNull(),
+  paused: integer('paused', { mode: 'boolean' }).notNull(),
+  nextAt: integer('next_at'),
+  lastAt: integer('last_at'),
+  createdAt: integer('created_at').notNull(),
+  updatedAt: integer('updated_at').notNull(),
 });
 
 /** The history, append-only. No index by run: a run's rows are walked by `prev` from `runs.last`. */
@@ -127,4 +170,6 @@ export const runLinks = sqliteTable('run_links', {
   child: integer('child').notNull(),
   joined: integer('joined', { mode: 'boolean' }).notNull(),
   settled: integer('settled', { mode: 'boolean' }).notNull(),
+  /** What the end of the parent means for the child. */
+  onClose: text('on_close', { enum: ['cancel', 'abandon'] }).notNull(),
 });

@@ -1,5 +1,4 @@
 import type { Database, Statement } from 'better-sqlite3';
-import { statementsOf } from '../lazy.ts';
 
 // Plain prepared statements: a commit runs some ten of them, and a query builder's round trip costs as
 // much as the statement itself.
@@ -11,7 +10,8 @@ const liveStatus = `CASE
   WHEN EXISTS (SELECT 1 FROM effects e WHERE e.run = r.id AND e.state = 'pending') THEN 'pending'
   WHEN EXISTS (SELECT 1 FROM run_links l JOIN runs c ON c.id = l.child WHERE l.parent = r.id AND l.settled = 0 AND c.status = 'pending') THEN 'pending'
   WHEN EXISTS (SELECT 1 FROM effects e WHERE e.run = r.id) THEN 'running'
-  WHEN r.seq = 0 AND (r.queue IS NULL OR r.admitted = 1) THEN 'running'
+  WHEN r.seq = 0 AND (r.admitted = 1 OR
+    (r.queue IS NULL AND r.start_at IS NULL AND r.after_run IS NULL AND r.replaces IS NULL)) THEN 'running'
   ELSE 'waiting' END`;
 
 const statements = {
@@ -40,9 +40,33 @@ const statements = {
   dropTimers: 'DELETE FROM timers WHERE run = ?',
   dropResults: `DELETE FROM events WHERE run = ? AND direction = 'in' AND applied IS NULL AND child IS NOT NULL`,
   insertRun: `INSERT INTO runs
-    (uid, machine, version, definition, key, input, status, state, owner, standalone, queue, created_at, updated_at)
-    VALUES (@uid, @machine, @version, @definition, @key, @input, @status, @state, @owner, @standalone, @queue, @at, @at)`,
-  liveByKey: 'SELECT id, uid FROM runs WHERE machine = ? AND key = ? AND ended_at IS NULL',
+    (uid, machine, version, definition, key, input, status, state, owner, standalone, queue, created_at, updated_at,
+      priority, start_at, replaces, schedule, labels)
+    VALUES (@uid, @machine, @version, @definition, @key, @input, @status, @state, @owner, @standalone, @queue, @at, @at,
+      @priority, @startAt, @replaces, @schedule, @labels)`,
+  // The one that waits to replace the other comes first: it is what the key stands for now.
+  liveByKey: `SELECT id, uid, replaces FROM runs
+      WHERE machine = @machine AND key = @key AND ended_at IS NULL AND replaces IS NOT NULL AND cancel IS NULL
+    UNION ALL SELECT id, uid, replaces FROM runs
+      WHERE machine = @machine AND key = @key AND ended_at IS NULL AND replaces IS NULL`,
+  endedByKey: `SELECT id, uid, status FROM runs
+    WHERE machine = ? AND key = ? AND ended_at IS NOT NULL ORDER BY id DESC LIMIT 1`,
+  byUid: 'SELECT id, uid, machine, status, error, ended_at AS endedAt FROM runs WHERE uid = ?',
+  queueOf: 'SELECT places, keep_newest AS keepNewest FROM queues WHERE name = ?',
+  supersede: `UPDATE runs SET cancel = @cancel
+    WHERE queue = @queue AND admitted = 0 AND ended_at IS NULL AND seq = 0 AND cancel IS NULL AND id NOT IN (
+      SELECT id FROM runs WHERE queue = @queue AND admitted = 0 AND ended_at IS NULL AND seq = 0 AND cancel IS NULL
+      ORDER BY id DESC LIMIT @keep)`,
+  placed: `SELECT count(*) AS placed FROM runs WHERE queue = ? AND admitted = 1 AND ended_at IS NULL
+    AND status NOT IN ('pending', 'parked')`,
+  waitAfter:
+    'UPDATE runs SET after_run = @after, after_when = @when, after_otherwise = @otherwise WHERE id = @run',
+  markAwaited: 'UPDATE runs SET awaited = 1 WHERE id = ?',
+  waitingAfter: `SELECT id, after_when AS "when", after_otherwise AS otherwise FROM runs
+    WHERE after_run = ? AND ended_at IS NULL`,
+  waitNoMore: 'UPDATE runs SET after_run = NULL WHERE id = ?',
+  successors: 'SELECT id FROM runs WHERE replaces = ? AND ended_at IS NULL AND cancel IS NULL',
+  succeed: 'UPDATE runs SET replaces = NULL WHERE id = ?',
   makeStandalone: 'UPDATE runs SET standalone = 1 WHERE id = ?',
   putLink: `INSERT OR REPLACE INTO run_links (parent, child_id, epoch, child, joined)
     VALUES (@parent, @childId, @epoch, @child, @joined)`,
@@ -57,7 +81,7 @@ const statements = {
   stillWanted: `SELECT (SELECT standalone FROM runs WHERE id = ?) OR EXISTS (
     SELECT 1 FROM run_links l JOIN runs p ON p.id = l.parent
     WHERE l.child = ? AND l.settled = 0 AND p.ended_at IS NULL AND (p.cancel IS NULL)) AS wanted`,
-  result: 'SELECT uid, status, output, error FROM runs WHERE id = ?',
+  result: 'SELECT uid, status, output, error, awaited FROM runs WHERE id = ?',
   insertEvent: `INSERT INTO events (run, direction, event, child, epoch, dedupe, at)
     VALUES (@run, @direction, @event, @child, @epoch, @dedupe, @at) ON CONFLICT DO NOTHING`,
   sendEvent: `INSERT INTO events (run, direction, event, dedupe, at)
@@ -70,11 +94,13 @@ const statements = {
   requestCancel: 'UPDATE runs SET cancel = ? WHERE id = ? AND cancel IS NULL AND ended_at IS NULL',
   // True for one that has its place already: its owner may not have heard that the commit was written.
   admit: `UPDATE runs SET admitted = 1 WHERE id = @run AND (admitted = 1 OR (
-    SELECT count(*) FROM runs WHERE queue = @queue AND admitted = 1 AND ended_at IS NULL
-      AND status NOT IN ('pending', 'parked')
-    ) < coalesce((SELECT places FROM queues WHERE name = @queue), 1))`,
-  setQueue:
-    'INSERT INTO queues (name, places) VALUES (?, ?) ON CONFLICT DO UPDATE SET places = excluded.places',
+    after_run IS NULL AND replaces IS NULL AND cancel IS NULL AND parked IS NULL
+    AND (start_at IS NULL OR start_at <= @now) AND (queue IS NULL OR (
+      SELECT count(*) FROM runs WHERE queue = @queue AND admitted = 1 AND ended_at IS NULL
+        AND status NOT IN ('pending', 'parked')
+    ) < coalesce((SELECT places FROM queues WHERE name = @queue), 1))))`,
+  setQueue: `INSERT INTO queues (name, places, ordering, keep_newest) VALUES (@name, @places, @ordering, @keepNewest)
+    ON CONFLICT DO UPDATE SET places = excluded.places, ordering = excluded.ordering, keep_newest = excluded.keep_newest`,
   parkRow: 'UPDATE runs SET parked = ? WHERE id = ? AND ended_at IS NULL',
   dropRetries: `DELETE FROM events WHERE run = ? AND direction = 'in' AND event = '{"type":"flyd.retry"}'`,
   putDefinition: `INSERT INTO definitions (hash, machine, version, config, created_at)
@@ -83,7 +109,12 @@ const statements = {
     WHERE id = @run AND ended_at IS NULL AND status <> ${liveStatus}`,
 } as const;
 
-export type Statements = Readonly<Record<keyof typeof statements, Statement>>;
+export type Statements = Record<keyof typeof statements, Statement>;
 
-/** The statements that write runs, each prepared at its first use. */
-export const prepareAll = (db: Database): Statements => statementsOf(db, statements);
+/** The statements that write runs. */
+export function prepareAll(db: Database): Statements {
+  const prepared = {} as Statements;
+  for (const [name, text] of Object.entries(statements))
+    prepared[name as keyof typeof statements] = db.prepare(text);
+  return prepared;
+}

@@ -1,5 +1,6 @@
 import type { Database } from 'better-sqlite3';
 import { FlydError, recoverable } from '#core/errors';
+import type { Queues } from '../queues.ts';
 import type { Clock } from './clock.ts';
 import { type FaultRates, noFaults } from './faults.ts';
 import type { SimulatedLocks } from './locks.ts';
@@ -16,7 +17,7 @@ export interface HostsOptions {
   faults: FaultRates;
   world: World;
   scene: Scene;
-  queues: Readonly<Record<string, number>>;
+  queues: Queues;
   database?(db: Database, process: SimulatedProcess): Database;
   note(line: string): void;
   broke(broken: unknown): void;

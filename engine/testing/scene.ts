@@ -1,6 +1,7 @@
 import type { Effect } from '#core/effect';
 import type { Engine } from '../api.ts';
 import type { Definition } from '../definition.ts';
+import type { Queues } from '../queues.ts';
 import type { Json } from '../types.ts';
 import type { Random } from './random.ts';
 import type { LedgerEntry, SimulatedEffect } from './world.ts';
@@ -9,7 +10,7 @@ import type { LedgerEntry, SimulatedEffect } from './world.ts';
 export interface Workload {
   name: string;
   /** Places of the queues that its machines name. */
-  queues?: Readonly<Record<string, number>>;
+  queues?: Queues;
   /** A new scene for each seed. Everything by chance in it must come from `random`. */
   create(random: Random): Scene;
 }

@@ -24,16 +24,6 @@ test('every connection syncs each commit, in WAL mode, with foreign keys', (t) =
   }
 });
 
-test('opening a database that is up to date writes nothing', (t) => {
-  const path = join(tempFolder(t), 'x.db');
-  const first = openDatabase(path, [engineSet]);
-  const version = (): unknown => first.pragma('data_version', { simple: true });
-  const before = version();
-  openDatabase(path, [engineSet]).close();
-  assert.equal(version(), before);
-  first.close();
-});
-
 test('a database of a newer layout or newer tables is refused and left as it was', (t) => {
   const folder = tempFolder(t);
   for (const [name, spoil] of [
@@ -108,7 +98,7 @@ test('eight processes open and migrate one fresh file at once', async (t) => {
     const { openDatabase, write } = await import('#db/open');
     const { engineSet } = await import('#db/engine/index');
     const db = openDatabase(process.argv[1], [engineSet]);
-    for (let n = 0; n < 20; n++) write(db, () => db.prepare("INSERT INTO queues VALUES (?, 1)").run(process.pid + '-' + n));
+    for (let n = 0; n < 20; n++) write(db, () => db.prepare("INSERT INTO queues (name, places) VALUES (?, 1)").run(process.pid + '-' + n));
     db.close();`;
   const exits = await Promise.all(
     Array.from({ length: 8 }, () => {
@@ -127,7 +117,7 @@ test('a write that throws leaves nothing behind', (t) => {
   assert.throws(
     () =>
       write(db, () => {
-        db.exec("INSERT INTO queues VALUES ('q', 1)");
+        db.exec("INSERT INTO queues (name, places) VALUES ('q', 1)");
         throw new Error('changed my mind');
       }),
     /changed my mind/,

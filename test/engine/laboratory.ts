@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import SqliteDatabase from 'better-sqlite3';
 import { setup } from 'xstate';
-import { type Definition, defineMachine, type Effect, effect, type Json } from '#engine/index';
+import { type Definition, defineMachine, type Effect, effect, type Json, type Queues } from '#engine/index';
 import {
   createClock,
   memoryLocks,
@@ -25,7 +25,7 @@ export function laboratory(t: TestContext) {
       name: string,
       machines: Definition[],
       transactions: TransactionHooks = {},
-      queues: Record<string, number> = {},
+      queues: Queues = {},
     ): SimulatedProcess {
       const process = new SimulatedProcess({
         name,

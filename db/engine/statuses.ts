@@ -1,0 +1,15 @@
+import type { Statements } from './statements.ts';
+
+/** Derives a live run's status anew, and those of the runs above it. Called inside a transaction. */
+export type RefreshStatus = (run: number) => void;
+
+/** A live parent shows the trouble of its children, so that one look tells. */
+export function createRefreshStatus(sql: Statements): RefreshStatus {
+  return function refresh(run) {
+    sql.refreshStatus.run({ run });
+    for (const { parent } of sql.liveParents.all(run) as { parent: number }[]) {
+      const { changes } = sql.refreshStatus.run({ run: parent });
+      if (changes > 0) refresh(parent);
+    }
+  };
+}
