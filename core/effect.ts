@@ -39,7 +39,15 @@ export type Effect<Input, Output> = (context: EffectContext<Input>) => Promise<O
  * finds the implementation (an actor, or another machine run as a child) by the name.
  */
 export function effect<Input, Output>(): PromiseActorLogic<Output, Input & object> {
-  return fromPromise<Output, Input & object>(() =>
+  const logic = fromPromise<Output, Input & object>(() =>
     Promise.reject(new Error('flyd machines run in the engine, not in createActor()')),
   );
+  declared.add(logic);
+  return logic;
 }
+
+const declared = new WeakSet<object>();
+
+/** Whether this actor logic was made by `effect()`: a declaration, and no code that would be passed over. */
+export const isDeclared = (logic: unknown): boolean =>
+  typeof logic === 'object' && logic !== null && declared.has(logic);

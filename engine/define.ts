@@ -2,7 +2,8 @@ import type { AnyStateMachine, InputFrom } from 'xstate';
 import type { Effect } from '#core/effect';
 import { unrecoverable } from '#core/errors';
 import type { Definition, DefinitionOf, Implementations } from './definition.ts';
-import { faultsOf } from './statechart.ts';
+import { faultsOf } from './refusals.ts';
+import { limitLoops } from './statechart.ts';
 import type { EffectPolicy, Json, RetryWishes } from './types.ts';
 
 export interface MachineSpec<
@@ -57,6 +58,7 @@ export function defineMachine<
         facts: { faults: faults.length },
       },
     );
+  limitLoops(spec.machine);
   return {
     name: spec.name,
     version: spec.version,

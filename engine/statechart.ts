@@ -12,6 +12,7 @@ import {
 } from 'xstate';
 import { type ErrorRecord, toErrorRecord, unrecoverable } from '#core/errors';
 import { plain } from './json.ts';
+import { statesOf } from './refusals.ts';
 import type { Json } from './types.ts';
 
 export type Snapshot = AnyMachineSnapshot;
@@ -44,35 +45,51 @@ export interface Standing {
 export function begin(machine: AnyStateMachine, input: Json): Moved {
   const [snapshot, actions] = initialTransition(machine, input as never);
   if (snapshot.status === 'error') throw snapshot.error;
-  const commands = toCommands(actions as unknown as RawAction[], snapshot);
-  const started = new Set(commands.flatMap((command) => (command.type === 'spawn' ? [command.child] : [])));
-  for (const child of Object.keys(snapshot.children))
-    if (!started.has(child))
-      throw refusal(
-        machine.id,
-        `child '${child}' was spawned inside context`,
-        'spawn it in a named enqueueActions',
-      );
-  return { snapshot, commands };
+  return moved(snapshot, actions as unknown as RawAction[], {});
 }
 
 /** The next snapshot after `event`. Throws what a guard or an action threw; a poisoned event, not a retry. */
 export function move(machine: AnyStateMachine, snapshot: Snapshot, event: MachineEvent): Moved {
   const [next, actions] = transition(machine, snapshot, event as never);
-  return { snapshot: next, commands: toCommands(actions as unknown as RawAction[], next) };
+  return moved(next, actions as unknown as RawAction[], snapshot.children);
 }
 
-/** Whether the event would be taken in this snapshot. */
-export const accepts = (snapshot: Snapshot, event: MachineEvent): boolean => snapshot.can(event as never);
+/** A child that is spawned while context is computed is in the snapshot, and nothing says that it is to start. */
+function moved(snapshot: Snapshot, actions: readonly RawAction[], before: object): Moved {
+  const commands = toCommands(actions, snapshot);
+  const started = new Set(commands.flatMap((command) => (command.type === 'spawn' ? [command.child] : [])));
+  for (const child of Object.keys(snapshot.children))
+    if (!started.has(child) && !Object.hasOwn(before, child))
+      throw refusal(
+        snapshot.machine.id,
+        `child '${child}' was spawned inside context`,
+        'use spawnChild, or enqueue.spawnChild in a named enqueueActions',
+      );
+  return { snapshot, commands };
+}
+
+/** A machine that goes round and round by itself would hold up every run of the process. */
+const microstepsMax = 10_000;
+
+/** Lets a machine throw when one event leads to more transitions than that. XState has no limit of its own. */
+export function limitLoops({ options }: AnyStateMachine): void {
+  options.maxIterations = Math.min(options.maxIterations ?? microstepsMax, microstepsMax);
+}
+
+/** Whether a transition that names the event, by more than a bare `*`, would be taken in this snapshot. */
+export const accepts = (snapshot: Snapshot, event: MachineEvent): boolean =>
+  snapshot._nodes.some((node: StateNodes) => names(node, event)) && snapshot.can(event as never);
 
 /** Whether any state of the machine does something on events of this type. */
-export const knows = (machine: AnyStateMachine, { type }: MachineEvent): boolean =>
-  allNodes(machine.root).some((node) =>
-    [...node.transitions.keys()].some(
-      (descriptor) =>
-        descriptor === type || (descriptor.endsWith('*') && type.startsWith(descriptor.slice(0, -1))),
-    ),
+export const knows = (machine: AnyStateMachine, event: MachineEvent): boolean =>
+  statesOf(machine.root).some((node) => names(node, event));
+
+const names = (node: StateNodes, { type }: MachineEvent): boolean =>
+  [...node.transitions.keys()].some(
+    (descriptor) =>
+      descriptor === type || (descriptor.endsWith('.*') && type.startsWith(descriptor.slice(0, -1))),
   );
+type StateNodes = AnyStateMachine['root'];
 
 /** The snapshot as plain data, to be stored. */
 export const persist = (machine: AnyStateMachine, snapshot: Snapshot): Json =>
@@ -120,7 +137,7 @@ export function revive(machine: AnyStateMachine, stored: Json, timers: Iterable<
 }
 
 function refuseStrangers(machine: AnyStateMachine, snapshot: Snapshot, timers: Iterable<MachineEvent>): void {
-  const active = snapshot._nodes as StateNodes[];
+  const active = snapshot._nodes;
   const refuse = (what: string) =>
     unrecoverable('snapshot_refused', what, {
       subject: machine.id,
@@ -172,53 +189,6 @@ export function describeMachine(machine: AnyStateMachine): { hash: string; confi
   });
   return { hash: createHash('sha256').update(config).digest('hex'), config };
 }
-
-/**
- * What makes a machine unfit for storage by name, as sentences that say what to write instead; empty
- * when it is fit. Snapshots keep children by id and source by name, and XState drops a child whose
- * name no longer resolves, so every name must be stable.
- */
-export function faultsOf(machine: AnyStateMachine, known: ReadonlySet<string>): string[] {
-  const faults: string[] = [];
-  for (const node of allNodes(machine.root)) {
-    for (const invoke of node.invoke) {
-      if (typeof invoke.src !== 'string' || invoke.src.startsWith('xstate.invoke.'))
-        faults.push(`state '${node.id}' invokes inline logic: name it in setup({ actors })`);
-      else if (!known.has(invoke.src))
-        faults.push(`state '${node.id}' invokes '${invoke.src}', which has no implementation in \`actors\``);
-      if (/^\d+\./.test(invoke.id))
-        faults.push(
-          `state '${node.id}' invokes ${String(invoke.src)} without an id: give it an explicit one`,
-        );
-    }
-    const transitions = [...node.transitions.values()].flat();
-    const actions = [...node.entry, ...node.exit, ...transitions.flatMap((t) => t.actions)];
-    for (const action of actions)
-      if (typeof action === 'function' && !isBuiltin(action))
-        faults.push(`state '${node.id}' has an inline action: name it in setup({ actions })`);
-  }
-  for (const [name, action] of Object.entries(machine.implementations.actions ?? {}))
-    if (typeof action === 'function' && !isBuiltin(action))
-      faults.push(
-        `action '${name}' is a plain function, whose effect no crash survives: invoke an actor instead`,
-      );
-  for (const [name, logic] of Object.entries(machine.implementations.actors ?? {}))
-    if (typeof logic === 'object' && logic !== null && 'root' in logic)
-      faults.push(
-        `actor '${name}' is a machine: declare it by effect<Input, Output>() and name its definition in \`actors\``,
-      );
-  return faults;
-}
-
-type StateNodes = AnyStateMachine['root'];
-const allNodes = (node: StateNodes): StateNodes[] => [
-  node,
-  ...Object.values(node.states as Record<string, StateNodes>).flatMap(allNodes),
-];
-
-const isBuiltin = (action: unknown): boolean =>
-  typeof (action as { type?: unknown }).type === 'string' &&
-  (action as { type: string }).type.startsWith('xstate.');
 
 interface RawAction {
   type: string;
