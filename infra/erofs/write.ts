@@ -29,7 +29,8 @@ const inlineBytesMax = blockBytes / 2;
 /** Inode number 0 means "none" to readdir(3), so the first slots stay empty. */
 const firstInodeAt = 2 * slotBytes;
 
-const typeBits: Record<ImageNode['type'], number> = {
+/** The type bits of `st_mode`. */
+export const typeBits: Record<ImageNode['type'], number> = {
   fifo: 0o010000,
   char: 0o020000,
   dir: 0o040000,

@@ -62,11 +62,11 @@ export function applyLayer(
   const tree = new Tree({ ...target, entriesMax: limits.layerEntriesMax });
   try {
     const attributes = new AttributeSetter(target.privileged, report);
-    const maker = new DiskMaker(tree, attributes, report);
-    const applier = new Applier({ tree, maker, report, limits }, reader, limits);
+    const maker = new DiskMaker(tree, attributes, report, reader);
+    const applier = new Applier({ tree, maker, report, limits }, limits);
     for (let entry = reader.next(); entry !== null; entry = reader.next()) {
       onEntry(applier.entries);
-      naming(entry, () => applier.apply(entry));
+      applier.apply(entry);
     }
     drain(blocks, limits.trailingBytesMax, report);
     maker.finish();
@@ -76,21 +76,25 @@ export function applyLayer(
   }
 }
 
-class Applier {
+/** Gives each entry its place in a tree, or carries out what it marks. */
+export class Applier {
   entries = 0;
   physical = 0;
   #logical = 0;
   readonly #placing: Placing;
-  readonly #reader: TarReader;
   readonly #limits: ApplyLimits;
 
-  constructor(placing: Placing, reader: TarReader, limits: ApplyLimits) {
+  constructor(placing: Placing, limits: ApplyLimits) {
     this.#placing = placing;
-    this.#reader = reader;
     this.#limits = limits;
   }
 
+  /** Takes the next entry. Errors of the layer, and of the system, name it. */
   apply(entry: Entry): void {
+    naming(entry, () => this.#apply(entry));
+  }
+
+  #apply(entry: Entry): void {
     const { tree, report } = this.#placing;
     const { parts, clamped } = innerPath(entry.path, this.#limits);
     if (clamped) report.warn('path_outside', entry.path);
@@ -118,7 +122,7 @@ class Applier {
 
   #place(node: DirNode, leaf: string, entry: Entry): void {
     const placing = this.#placing;
-    if (entry.type === 'file') placeFile(placing, node, leaf, entry, this.#reader);
+    if (entry.type === 'file') placeFile(placing, node, leaf, entry);
     else if (entry.type === 'dir') placeDir(placing, node, leaf, entry);
     else if (entry.type === 'symlink') placeSymlink(placing, node, leaf, entry);
     else if (entry.type === 'hardlink') placeHardlink(placing, node, leaf, entry);
@@ -161,7 +165,7 @@ class Applier {
 }
 
 /** Errors of the system get the entry's name; a full disk is said as such. */
-function naming(entry: Entry, act: () => void): void {
+export function naming(entry: Entry, act: () => void): void {
   try {
     act();
   } catch (error) {
@@ -181,7 +185,7 @@ const text = (error: unknown): string => (error instanceof Error ? error.message
 const zeros = Buffer.alloc(64 * 1024);
 
 /** Reads to the end: all of it counts in the diffID (case 59). What is not zero is no use to anyone (case 61). */
-function drain(blocks: BlockReader, trailingBytesMax: number, report: Report): void {
+export function drain(blocks: BlockReader, trailingBytesMax: number, report: Report): void {
   let trailing = 0;
   for (let bytes = blocks.take(zeros.length); bytes.length > 0; bytes = blocks.take(zeros.length)) {
     if (bytes.equals(zeros.subarray(0, bytes.length))) continue;

@@ -39,6 +39,15 @@ const foreignPrefixes: readonly string[] = ['trusted.overlay.', 'user.overlay.']
 const isForeign = (name: string): boolean =>
   foreignNames.includes(name) || foreignPrefixes.some((prefix) => name.startsWith(prefix));
 
+/** The xattrs of an entry that an image may carry; what is dropped is reported. */
+export function keptXattrs(xattrs: readonly Xattr[], entry: Buffer, report: Report): readonly Xattr[] {
+  return xattrs.filter(({ name }) => {
+    const foreign = isForeign(keyOf(name));
+    if (foreign) report.warn('xattr_dropped', entry);
+    return !foreign;
+  });
+}
+
 const accessAcl = 'system.posix_acl_access';
 const defaultAcl = 'system.posix_acl_default';
 
@@ -128,12 +137,8 @@ export class AttributeSetter {
   }
 
   #xattrs(xattrs: readonly Xattr[], entry: Buffer, set: (name: Buffer, value: Buffer) => void): void {
-    for (const { name, value } of xattrs) {
+    for (const { name, value } of keptXattrs(xattrs, entry, this.#report)) {
       const key = keyOf(name);
-      if (isForeign(key)) {
-        this.#report.warn('xattr_dropped', entry);
-        continue;
-      }
       if (!this.#privileged && /^(security|trusted)\./.test(key)) {
         this.#report.warn('xattr_unprivileged', entry);
         continue;

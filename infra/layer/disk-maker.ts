@@ -19,20 +19,22 @@ export class DiskMaker implements Maker {
   readonly #tree: Tree;
   readonly #attributes: AttributeSetter;
   readonly #report: Report;
+  readonly #reader: TarReader;
 
-  constructor(tree: Tree, attributes: AttributeSetter, report: Report) {
+  constructor(tree: Tree, attributes: AttributeSetter, report: Report, reader: TarReader) {
     this.#tree = tree;
     this.#attributes = attributes;
     this.#report = report;
+    this.#reader = reader;
   }
 
-  file(node: DirNode, name: string, entry: Entry, reader: TarReader): boolean {
+  file(node: DirNode, name: string, entry: Entry): boolean {
     const leaf = bytesOf(name);
     const fd = tryOpenat(this.#tree.fd(node), leaf, newFileFlags, 0o600);
     if (fd === EEXIST) return false;
     check(fd, 'openat', leaf);
     try {
-      writeBody(fd, entry, reader);
+      writeBody(fd, entry, this.#reader);
       this.#attributes.file(fd, entry, node.gid, node.defaultAcl, entry.path);
     } finally {
       close(fd);

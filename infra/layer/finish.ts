@@ -6,7 +6,7 @@ import { bytesOf } from './path.ts';
 import type { Tree } from './tree.ts';
 
 /** A directory that no entry names: case 10. Never the time of unpacking, so that every driver makes the same. */
-const implicit: Attributes = { mode: 0o755, uid: 0, gid: 0, mtime: epoch, xattrs: [] };
+export const implicit: Attributes = { mode: 0o755, uid: 0, gid: 0, mtime: epoch, xattrs: [] };
 
 /**
  * Sets the attributes of all directories that this layer made or changed, once nothing is made in them

@@ -1,6 +1,6 @@
 import type { Stat } from '../sys.ts';
 import type { DirNode } from './dir-node.ts';
-import type { Entry, TarReader } from './tar.ts';
+import type { Entry } from './tar.ts';
 
 /** What is to be known of a file that is there. */
 export type Seen = Pick<
@@ -61,8 +61,8 @@ export interface LayerTree {
  * nothing, when anything is at the name already.
  */
 export interface Maker {
-  /** A regular file, always a new inode; takes its data from `reader`. */
-  file(node: DirNode, name: string, entry: Entry, reader: TarReader): boolean;
+  /** A regular file, always a new inode, with the data of the entry that is being read. */
+  file(node: DirNode, name: string, entry: Entry): boolean;
   symlink(node: DirNode, name: string, entry: Entry): boolean;
   /** A device or FIFO. */
   special(node: DirNode, name: string, entry: Entry): boolean;

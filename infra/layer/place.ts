@@ -5,7 +5,7 @@ import type { LayerTree, Maker } from './layer-tree.ts';
 import { innerPath, type PathLimits } from './path.ts';
 import type { Report } from './report.ts';
 import { resolveDir } from './resolve.ts';
-import type { Entry, TarReader } from './tar.ts';
+import type { Entry } from './tar.ts';
 import { makeWhiteout } from './whiteout.ts';
 
 /** What making entries needs, besides the entry and its place. */
@@ -17,14 +17,8 @@ export interface Placing {
 }
 
 /** A regular file: always a new inode, never one that is there (case 5). */
-export function placeFile(
-  placing: Placing,
-  node: DirNode,
-  name: string,
-  entry: Entry,
-  reader: TarReader,
-): void {
-  replacing(placing, node, name, entry, () => placing.maker.file(node, name, entry, reader));
+export function placeFile(placing: Placing, node: DirNode, name: string, entry: Entry): void {
+  replacing(placing, node, name, entry, () => placing.maker.file(node, name, entry));
 }
 
 /** A directory: kept with its contents when there is one, else made; its attributes are set at the end (case 29). */

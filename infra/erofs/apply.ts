@@ -1,0 +1,99 @@
+import { createHash } from 'node:crypto';
+import fs from 'node:fs';
+import { type Applied, Applier, type ApplyLimits, drain, naming } from '../layer/apply.ts';
+import { exceeded } from '../layer/errors.ts';
+import { implicit } from '../layer/finish.ts';
+import { Report } from '../layer/report.ts';
+import type { BlockReader } from '../layer/source.ts';
+import { type Entry, TarReader } from '../layer/tar.ts';
+import { DataArea } from './data-area.ts';
+import { blockBytes } from './format.ts';
+import { LowerImages, rootName } from './lowers.ts';
+import { ImageMaker } from './maker.ts';
+import { type FileData, makeImageNode, noData } from './node.ts';
+import { ImageTree } from './tree.ts';
+import { finishImage } from './write.ts';
+
+export interface ImageTarget {
+  form: 'image';
+  /** The image to make; it must not be there. */
+  path: string;
+  /** The images of the layers below, nearest first. */
+  lowers: readonly string[];
+}
+
+/**
+ * Makes one EROFS image of a layer's raw tar, in one pass: the data of files is appended as it comes;
+ * what the names mean over the layers below is settled afterwards, from headers alone. Nothing is
+ * unpacked, and nothing is synced. Same rules, limits and errors as `applyLayer` in overlay's form.
+ */
+export function applyToImage(
+  blocks: BlockReader,
+  target: ImageTarget,
+  limits: ApplyLimits,
+  onEntry: (entries: number) => void = () => {},
+): Applied {
+  const report = new Report();
+  const fd = fs.openSync(target.path, 'wx+', 0o600);
+  try {
+    const area = new DataArea(fd, blockBytes);
+    const { entries, data } = takeIn(blocks, area, limits, report, onEntry);
+    const lowers = new LowerImages(target.lowers);
+    try {
+      const tree = new ImageTree(lowers, limits.layerEntriesMax);
+      const maker = new ImageMaker(tree, area, report, (entry) => data.get(entry) ?? noData);
+      const applier = new Applier({ tree, maker, report, limits }, limits);
+      for (const entry of entries) applier.apply(entry);
+      maker.finish();
+      const root = makeImageNode({ type: 'dir', ...implicit });
+      root.children.set(rootName, tree.folder(tree.root));
+      finishImage(fd, area, root, uuidOf(target.path));
+      return { entries: applier.entries, bytes: applier.physical, report };
+    } finally {
+      lowers.close();
+    }
+  } finally {
+    fs.closeSync(fd);
+  }
+}
+
+/** Overlayfs tells its lower file systems apart by their UUIDs. */
+const uuidOf = (path: string): Buffer => createHash('sha256').update(path).digest().subarray(0, 16);
+
+/** The pass over the layer: every header is kept, and the data of files goes straight into the image. */
+function takeIn(
+  blocks: BlockReader,
+  area: DataArea,
+  limits: ApplyLimits,
+  report: Report,
+  onEntry: (entries: number) => void,
+): { entries: Entry[]; data: Map<Entry, FileData> } {
+  const reader = new TarReader(blocks, limits, report);
+  const entries: Entry[] = [];
+  const data = new Map<Entry, FileData>();
+  let physical = 0;
+  for (let entry = reader.next(); entry !== null; entry = reader.next()) {
+    onEntry(entries.length);
+    entries.push(entry);
+    if (entries.length > limits.layerEntriesMax)
+      throw exceeded('layerEntriesMax', limits.layerEntriesMax, entry.path);
+    if (entry.type !== 'file') continue;
+    const file = entry;
+    const { path, size, stored, sparse } = file;
+    physical += stored;
+    // The other limits are kept when the entry gets its place; this one is for the disk, and now.
+    if (physical > limits.layerPhysicalBytesMax)
+      throw exceeded('layerPhysicalBytesMax', limits.layerPhysicalBytesMax, path);
+    if (size > limits.layerLogicalBytesMax)
+      throw exceeded('layerLogicalBytesMax', limits.layerLogicalBytesMax, path);
+    const body = (max: number): Buffer => reader.body(max);
+    naming(file, () =>
+      data.set(
+        file,
+        sparse === null ? area.file(size, body) : area.sparseFile(sparse.realSize, sparse.fragments, body),
+      ),
+    );
+  }
+  drain(blocks, limits.trailingBytesMax, report);
+  return { entries, data };
+}
