@@ -7,7 +7,7 @@ import type { Volumes, VolumeTree } from '#db/images/index';
 import type { BlobStore } from '#infra/blob-store';
 import type { unpackLayer } from '#infra/layer/unpack';
 import type { VolumeFill } from '#infra/volume-fill';
-import type { OpenVolume, VolumeDriver } from '#infra/volumes/driver';
+import { imageName, type OpenVolume, type VolumeDriver } from '#infra/volumes/driver';
 import type { UnpackReport } from '#machines/volume';
 
 export interface VolumeUnpackDeps {
@@ -102,7 +102,8 @@ async function fillClean(deps: VolumeUnpackDeps, filling: Filling): Promise<Unpa
   try {
     await deps.fill.write(opened.root, { volume: id, report: null });
     const report = await applyAll(deps, filling);
-    await watched.sync();
+    // An image is one file, and its writer has synced it: nobody else's data has to wait for the disk.
+    if (opened.form !== 'image') await watched.sync();
     // Last, and only after everything else is on the disk: from here on the volume counts as full.
     await deps.fill.write(opened.root, { volume: id, report });
     return report;
@@ -116,13 +117,16 @@ async function applyAll(
   { id, opened, blobs, signal, progress }: Filling,
 ): Promise<UnpackReport> {
   const { root, form, lowers, privileged } = opened;
-  if (form === 'overlay' && blobs.length > 1)
+  if (form !== 'flat' && blobs.length > 1)
     throw unrecoverable('volume_missing', `the volume below ${id} is gone: it would hold two layers`, {
       op: 'volume.unpack',
       subject: id,
       hint: 'pull again',
     });
-  const target = { rootfs: join(root, 'rootfs'), form, lowers, privileged };
+  const target: Target =
+    form === 'image'
+      ? { form, path: join(root, imageName), lowers }
+      : { rootfs: join(root, 'rootfs'), form, lowers, privileged };
   const total = blobs.reduce((sum, { layer }) => sum + layer.rawSize, 0);
   const report: UnpackReport = { entries: 0, bytes: 0, warnings: [] };
   let before = 0;
@@ -143,6 +147,8 @@ async function applyAll(
   }
   return report;
 }
+
+type Target = Parameters<typeof unpackLayer>[0]['target'];
 
 /** Adds one layer's report; a kind of warning that another layer gave too counts on. */
 function addTo(report: UnpackReport, { entries, bytes, warnings }: UnpackReport): void {

@@ -25,7 +25,8 @@ export interface ImageTarget {
 /**
  * Makes one EROFS image of a layer's raw tar, in one pass: the data of files is appended as it comes;
  * what the names mean over the layers below is settled afterwards, from headers alone. Nothing is
- * unpacked, and nothing is synced. Same rules, limits and errors as `applyLayer` in overlay's form.
+ * unpacked. The image is on the disk at the end; its name is not. Same rules, limits and errors as
+ * `applyLayer` in overlay's form.
  */
 export function applyToImage(
   blocks: BlockReader,
@@ -48,6 +49,7 @@ export function applyToImage(
       const root = makeImageNode({ type: 'dir', ...implicit });
       root.children.set(rootName, tree.folder(tree.root));
       finishImage(fd, area, root, uuidOf(target.path));
+      fs.fsyncSync(fd);
       return { entries: applier.entries, bytes: applier.physical, report };
     } finally {
       lowers.close();

@@ -1,13 +1,14 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { type ErrorRecord, toErrorRecord } from '#core/errors';
+import { applyToImage, type ImageTarget } from '../erofs/apply.ts';
 import { type ApplyLimits, type ApplyTarget, applyLayer } from './apply.ts';
 import type { LayerWarning } from './report.ts';
 import { RingBroken, RingReader, RingStopped, type SharedRing } from './ring.ts';
 import { BlockReader } from './source.ts';
 
-/** The thread that reads raw tar from the ring and writes the tree; it never enters its event loop meanwhile. */
+/** The thread that reads raw tar from the ring and writes the tree or the image; it never enters its event loop meanwhile. */
 export interface ApplyJob {
-  target: ApplyTarget;
+  target: ApplyTarget | ImageTarget;
   limits: ApplyLimits;
   ring: SharedRing;
 }
@@ -20,9 +21,12 @@ export type ApplyAnswer =
 function run({ target, limits, ring }: ApplyJob): ApplyAnswer {
   const source = new RingReader(ring);
   try {
-    const { entries, bytes, report } = applyLayer(new BlockReader(source), target, limits, (count) =>
-      source.atEntry(count),
-    );
+    const blocks = new BlockReader(source);
+    const onEntry = (count: number) => source.atEntry(count);
+    const { entries, bytes, report } =
+      target.form === 'image'
+        ? applyToImage(blocks, target, limits, onEntry)
+        : applyLayer(blocks, target, limits, onEntry);
     return { ok: true, entries, bytes, warnings: report.warnings };
   } catch (error) {
     const elsewhere = error instanceof RingStopped || error instanceof RingBroken;

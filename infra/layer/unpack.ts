@@ -4,6 +4,7 @@ import { type ErrorRecord, fromErrorRecord, recoverable } from '#core/errors';
 import type { DiffId } from '#core/ids';
 import type { Compression } from '#core/image';
 import type { Limits } from '#core/limits';
+import type { ImageTarget } from '../erofs/apply.ts';
 import { AT_FDCWD, close, O_CLOEXEC, O_DIRECTORY, O_RDONLY, openat, syncfs } from '../sys.ts';
 import type { ApplyTarget } from './apply.ts';
 import type { ApplyAnswer, ApplyJob } from './apply-worker.ts';
@@ -16,12 +17,12 @@ export interface UnpackOptions {
   blobPath: string;
   /** What the fetch found; a `diffId` is hashed again in the inflating thread and compared. */
   expected: { rawSize?: number; diffId?: DiffId };
-  target: ApplyTarget;
+  target: ApplyTarget | ImageTarget;
   limits: Limits;
   signal: AbortSignal;
   /** Called some five times a second with raw bytes done. */
   onProgress?: (progress: Progress) => void;
-  /** Sync the file system of the target at the end. Default true. */
+  /** Sync the file system of the target at the end. Default true. An image is synced in any case. */
   sync?: boolean;
 }
 
@@ -76,7 +77,7 @@ export async function unpackLayer(options: UnpackOptions): Promise<Unpacked> {
     const error = firstError(inflated, applied);
     if (error !== null) throw fromErrorRecord(error);
     if (!inflated.ok || !applied.ok) throw new TypeError('a thread was stopped without an abort');
-    if (options.sync !== false) syncTree(target.rootfs);
+    if (options.sync !== false && target.form !== 'image') syncTree(target.rootfs);
     tell(options, ring);
     return { ...summary(applied), ...totals(inflated), entries: applied.entries, bytes: applied.bytes };
   } finally {

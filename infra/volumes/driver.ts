@@ -11,7 +11,10 @@
  * unmount, discard and remove. Ids and device numbers were committed to the database before the
  * first call. All errors are FlydErrors.
  */
-export type DriverName = 'devmapper' | 'overlay' | 'copy';
+export type DriverName = 'devmapper' | 'erofs' | 'overlay' | 'copy';
+
+/** The image of a layer, in its volume's folder, where the form is `image`. */
+export const imageName = 'layer.erofs';
 
 export interface VolumeSpec {
   /** `vol-` and 16 hex digits. */
@@ -27,9 +30,15 @@ export interface VolumeSpec {
 export interface OpenVolume {
   /** The folder that holds `rootfs/` (which exists). */
   root: string;
-  /** `flat`: deletions are carried out. `overlay`: they become overlayfs whiteouts and opaque marks. */
-  form: 'flat' | 'overlay';
-  /** With `overlay`: the `rootfs` folders below, nearest first, to copy implicit parents and link targets from. */
+  /**
+   * `flat`: deletions are carried out. `overlay`: they become overlayfs whiteouts and opaque marks.
+   * `image`: the same, in the EROFS image `layer.erofs` of this folder instead of `rootfs/`.
+   */
+  form: 'flat' | 'overlay' | 'image';
+  /**
+   * With `overlay` and `image`: the `rootfs` folders, or the images, below, nearest first, to copy implicit
+   * parents and link targets from.
+   */
   lowers: string[];
   /** Whether trusted.* xattrs and mknod work here (root), or user.overlay.* must serve. */
   privileged: boolean;

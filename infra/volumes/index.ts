@@ -5,6 +5,7 @@ import { createCopyDriver } from './copy.ts';
 import { createDevmapperDriver } from './devmapper.ts';
 import { createDm } from './dmsetup.ts';
 import type { DriverName, VolumeDriver } from './driver.ts';
+import { createErofsDriver } from './erofs.ts';
 import { createLoops } from './loop.ts';
 import { createOverlayDriver } from './overlay.ts';
 import type { OverlayMethod } from './overlay-mount.ts';
@@ -54,6 +55,12 @@ export async function createDrivers(options: DriversOptions): Promise<Drivers> {
       pool,
       options: poolOptions,
       privileged,
+    }),
+    erofs: createErofsDriver({
+      folder: folderOf('erofs'),
+      exec,
+      privileged,
+      methods: options.overlayMethods,
     }),
     overlay: createOverlayDriver({
       folder: folderOf('overlay'),

@@ -1,212 +1,33 @@
-import { lchown, lstat, mkdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { release } from 'node:os';
-import { join } from 'node:path';
-import { unrecoverable } from '#core/errors';
-import { renameDurably, syncDir } from '../durable.ts';
-import type { Exec } from '../exec.ts';
-import { type MountEntry, mountAt, readMounts } from '../mountinfo.ts';
-import {
-  findMountPoint,
-  hasFlags,
-  makePrivate,
-  prepareMountPoint,
-  removeMountPoint,
-  setFlags,
-  unmountAt,
-} from '../mounts.ts';
-import type {
-  ActivationPlace,
-  ActivationSpec,
-  OpenVolume,
-  Support,
-  VolumeDriver,
-  VolumeSpec,
-} from './driver.ts';
-import { checkId, ensurePrivate, ensureRootfs, exists, idsIn, removeTree, sortIds } from './folders.ts';
+import { basename, join } from 'node:path';
+import type { Support, VolumeDriver } from './driver.ts';
+import { ensureRootfs } from './folders.ts';
 import { moduleAvailable } from './kernel.ts';
-import { mountOverlay, type OverlayMethod } from './overlay-mount.ts';
-import { checkWishes } from './refuse.ts';
-import { fileSystemOf, spaceOf } from './space.ts';
+import { createLayeredDriver, type LayeredOptions } from './layered.ts';
+import { fileSystemOf } from './space.ts';
 
-export interface OverlayOptions {
-  /** `<state>/volumes/overlay`. */
-  folder: string;
-  exec: Exec;
-  privileged: boolean;
-  /** For tests: the ways to mount, in order. */
-  methods?: readonly OverlayMethod[] | undefined;
-}
-
-/**
- * A folder for each layer, in overlayfs' own form, so that layers can be unpacked in any order; an
- * activation is an overlay mount over its chain. The folders that are joined hold `rootfs/`, so the
- * mount does too.
- */
-export function createOverlayDriver({ folder, exec, privileged, methods }: OverlayOptions): VolumeDriver {
-  const can = { attachDevice: false, grow: false };
-  const placeOf = (id: string): string => {
-    checkId(id);
-    return join(folder, id);
-  };
-
-  const wipe = async (id: string, op: string) => {
-    await removeTree(placeOf(id), { exec, op, privileged });
-    await removeTree(`${placeOf(id)}.tmp`, { exec, op, privileged });
-  };
-
-  /** Makes the folder `id` whole or not at all; `fill` puts into a temp folder what belongs there. */
-  const make = async (id: string, fill: (temp: string) => Promise<unknown>) => {
-    await ensurePrivate(folder);
-    const temp = `${placeOf(id)}.tmp`;
-    await mkdir(temp, { mode: 0o700 });
-    await fill(temp);
-    await syncDir(temp);
-    await renameDurably(temp, placeOf(id));
-  };
-
-  const mustExist = async (id: string, op: string) => {
-    if (!(await exists(placeOf(id))))
-      throw unrecoverable('volume_missing', `${placeOf(id)} is not there`, {
-        op,
-        subject: id,
-        hint: 'pull the image again',
-      });
-  };
-
-  const driver: VolumeDriver = {
-    name: 'overlay',
-    can,
-    granularity: () => 'layer',
-    probe: () => probe(folder, privileged),
-
-    async ready() {
-      const support = await probe(folder, privileged);
-      if (!support.usable)
-        throw unrecoverable('driver_unavailable', support.reason, {
-          subject: 'overlay',
-          hint: support.fix ?? undefined,
-        });
-      await ensurePrivate(folder);
-    },
-
-    chooseDevice: async () => null,
-    chooseSize: () => null,
-
-    async create(volume) {
-      await wipe(volume.id, 'volume.create');
-      await make(volume.id, ensureRootfs);
-    },
-
-    async open(volume): Promise<OpenVolume> {
-      await mustExist(volume.id, 'volume.unpack');
-      const root = placeOf(volume.id);
-      await ensureRootfs(root);
-      const lowers = chainOf(volume.parent).map((below) => join(placeOf(below.id), 'rootfs'));
-      return { root, form: 'overlay', lowers, privileged };
-    },
-
-    async close(volume) {
-      await mustExist(volume.id, 'volume.seal');
-      await syncDir(placeOf(volume.id));
-    },
-
-    remove: (volume) => wipe(volume.id, 'volume.discard'),
-
-    async snapshot(activation) {
-      const op = 'activation.snapshot';
-      checkWishes('overlay', can, activation);
-      for (const volume of chainOf(activation.base)) await mustExist(volume.id, op);
-      if (await exists(placeOf(activation.id))) return;
-      await removeTree(`${placeOf(activation.id)}.tmp`, { exec, op, privileged });
-      await make(activation.id, async (temp) => {
-        // The root of the mount has the mode of upper: nobody else gets through it.
-        await mkdir(join(temp, 'upper'), { mode: 0o700 });
-        await mkdir(join(temp, 'work'), { mode: 0o700 });
-      });
-    },
-
-    async mount(activation): Promise<ActivationPlace> {
-      const op = 'activation.mount';
-      await mustExist(activation.id, op);
-      const point = await prepareMountPoint(activation.mountPoint);
-      const { suid, dev, readOnly } = activation;
-      const mounted = mountAt(await readMounts(), point);
-      if (mounted === null) {
-        const lowers = chainOf(activation.base).map((volume) => volume.id);
-        await mountOverlay(
-          {
-            source: sourceOf(activation),
-            target: point,
-            folder,
-            lowers,
-            upper: `${activation.id}/upper`,
-            work: `${activation.id}/work`,
-            flags: { suid, dev },
-          },
-          exec,
-          op,
-          methods,
-        );
-      } else {
-        checkOurs(mounted, activation);
-        makePrivate(point); // a call that was killed may have stopped before this
-      }
-      await setOwner(join(point, 'rootfs'), activation);
-      const now = mountAt(await readMounts(), point);
-      if (now !== null && !hasFlags(now, { suid, dev, readOnly })) setFlags(point, { suid, dev, readOnly });
-      const path = activation.mountPoint;
-      return { path, rootfs: join(path, 'rootfs'), device: null };
-    },
-
-    async unmount(activation) {
-      const point = await findMountPoint(activation.mountPoint);
-      if (point === null) return;
-      const subject = `activation ${activation.id}`;
-      await unmountAt(point, { exec, op: 'activation.unmount', subject, busy: 'activation_busy' });
-      await removeMountPoint(point);
-    },
-
-    async discard(activation) {
-      await driver.unmount(activation);
-      await wipe(activation.id, 'activation.remove');
-    },
-
-    inventory: async () => sortIds(await idsIn(folder)),
-    space: () => spaceOf(folder),
-  };
-  return driver;
-}
-
-/** The volume and all below it, nearest first. */
-function chainOf(volume: VolumeSpec | null): VolumeSpec[] {
-  const chain: VolumeSpec[] = [];
-  for (let at = volume; at !== null; at = at.parent) chain.push(at);
-  return chain;
-}
-
-const sourceOf = ({ id }: ActivationSpec): string => `flyd-${id}`;
-
-function checkOurs(mounted: MountEntry, activation: ActivationSpec): void {
-  if (mounted.fstype === 'overlay' && mounted.source === sourceOf(activation)) return;
-  throw unrecoverable(
-    'driver_failed',
-    `something else is mounted at ${mounted.mountPoint}: ${mounted.source}`,
+/** A folder for each layer, which an overlay joins as it is. */
+export function createOverlayDriver(options: LayeredOptions): VolumeDriver {
+  const { folder, privileged } = options;
+  return createLayeredDriver(
     {
-      op: 'activation.mount',
-      subject: activation.id,
-      hint: `umount ${mounted.mountPoint}`,
+      name: 'overlay',
+      probe: () => probeOverlay(folder, privileged),
+      prepare: ensureRootfs,
+      open: (root, below) => {
+        const lowers = below.map((lower) => join(lower, 'rootfs'));
+        return { root, form: 'overlay', lowers, privileged };
+      },
+      withFolders: (roots, _, use) => use(roots.map((root) => basename(root))),
+      tidy: async () => {},
     },
+    options,
   );
 }
 
-/** Changes the owner once, while the mount is still writable: a second call finds it done. */
-async function setOwner(rootfs: string, { owner }: ActivationSpec): Promise<void> {
-  if (owner === null) return;
-  const now = await lstat(rootfs);
-  if (now.uid !== owner.uid || now.gid !== owner.gid) await lchown(rootfs, owner.uid, owner.gid);
-}
-
-async function probe(folder: string, privileged: boolean): Promise<Support> {
+/** Whether this process can mount an overlay whose upper folder is below `folder`. */
+export async function probeOverlay(folder: string, privileged: boolean): Promise<Support> {
   const no = (reason: string, fix: string | null): Support => ({ usable: false, reason, fix, warnings: [] });
   if (!privileged) return no('mounting an overlay needs root', 'run as root, or use --driver copy');
   const known = /\toverlay$/m.test(await readFile('/proc/filesystems', 'utf8'));

@@ -24,6 +24,11 @@ const unmountable = 'needs root (run the tests as root)';
 
 if (wanted('copy')) conformance(privileged ? 'copy' : 'copy, without root', 'copy');
 
+if (wanted('erofs')) {
+  if (privileged) conformance('erofs', 'erofs');
+  else test('erofs', { skip: unmountable }, () => {});
+}
+
 if (wanted('overlay')) {
   if (privileged) {
     conformance('overlay', 'overlay');

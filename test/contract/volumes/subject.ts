@@ -10,6 +10,7 @@ import { mknodat, S_IFCHR } from '#infra/sys';
 import type { ActivationSpec, DriverName, OpenVolume, VolumeDriver, VolumeSpec } from '#infra/volumes/driver';
 import { createDrivers, type PoolOptions } from '#infra/volumes/index';
 import type { OverlayMethod } from '#infra/volumes/overlay-mount';
+import { fillVolume } from './image.ts';
 
 const MiB = 1024 * 1024;
 
@@ -101,7 +102,7 @@ export async function newSubject(
     async sealed(parent, fill) {
       const volume = await subject.volume(parent);
       await subject.driver.create(volume);
-      fill(await subject.driver.open(volume));
+      fillVolume(await subject.driver.open(volume), fill);
       await subject.driver.close(volume);
       return volume;
     },
@@ -123,7 +124,7 @@ export async function newSubject(
 export function whiteOut(open: OpenVolume, path: string): void {
   const target = join(open.root, 'rootfs', path);
   rmSync(target, { recursive: true, force: true });
-  if (open.form === 'overlay') mknodat(-100, target, S_IFCHR, 0, 0);
+  if (open.form !== 'flat') mknodat(-100, target, S_IFCHR, 0, 0);
 }
 
 export const run = (command: string, ...args: string[]): string =>

@@ -45,10 +45,10 @@ describe('unpackLayer', () => {
     fs.mkdirSync(at);
     return at;
   };
-  const optionsOf = (blobPath: string, more: Partial<UnpackOptions> = {}): UnpackOptions => ({
+  const optionsOf = (blobPath: string, more: Partial<Omit<UnpackOptions, 'target'>> = {}) => ({
     blobPath,
     expected: {},
-    target: { rootfs: folder(), form: 'flat', lowers: [], privileged: isRoot },
+    target: { rootfs: folder(), form: 'flat' as const, lowers: [], privileged: isRoot },
     limits: defaultLimits,
     signal: new AbortController().signal,
     ...more,

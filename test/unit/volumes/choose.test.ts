@@ -10,9 +10,14 @@ const no = (reason: string): Support => ({ usable: false, reason, fix: `mend ${r
 /** Drivers that only say whether they can work. */
 function drivers(support: Record<DriverName, Support>): Record<DriverName, VolumeDriver> {
   const stub = (name: DriverName) => ({ name, probe: async () => support[name] }) as VolumeDriver;
-  return { devmapper: stub('devmapper'), overlay: stub('overlay'), copy: stub('copy') };
+  return {
+    devmapper: stub('devmapper'),
+    erofs: stub('erofs'),
+    overlay: stub('overlay'),
+    copy: stub('copy'),
+  };
 }
-const all = { devmapper: yes, overlay: yes, copy: yes };
+const all = { devmapper: yes, erofs: yes, overlay: yes, copy: yes };
 
 test('auto takes devmapper only where a pool is wanted', async () => {
   assert.equal((await chooseDriver(drivers(all), 'auto', true)).driver.name, 'devmapper');
@@ -49,6 +54,6 @@ test('one that was asked for is taken or refused, never replaced', async () => {
 });
 
 test('when none can work, all reasons are told', async () => {
-  const none = drivers({ devmapper: no('a'), overlay: no('b'), copy: no('c') });
+  const none = drivers({ devmapper: no('a'), erofs: no('e'), overlay: no('b'), copy: no('c') });
   await assert.rejects(chooseDriver(none, 'auto', true), /devmapper: a; overlay: b; copy: c/);
 });
