@@ -52,6 +52,13 @@ test('a pull that is killed at any commit or effect ends as if nothing had happe
   await killEverywhere(t, 'overlay');
 });
 
+test('a pull that is killed at any commit or effect ends as if nothing had happened (erofs)', async (t) => {
+  const missing = whyNot([...needs, 'root', 'overlay', 'erofs', 'setfattr']);
+  if (missing !== null) return t.skip(missing);
+  // Only what the driver does is another than overlay's.
+  await killEverywhere(t, 'erofs', (point) => /:(volume|activation)\./.test(point));
+});
+
 test('a pull that is killed at any commit or effect ends as if nothing had happened (copy)', async (t) => {
   const missing = whyNot(needs);
   if (missing !== null) return t.skip(missing);

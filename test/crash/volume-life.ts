@@ -13,6 +13,7 @@ import { createExec, type Exec } from '#infra/exec';
 import { flock } from '#infra/sys';
 import type { ActivationSpec, DriverName, OpenVolume, VolumeSpec } from '#infra/volumes/driver';
 import { createDrivers } from '#infra/volumes/index';
+import { fillVolume } from '../contract/volumes/image.ts';
 
 /**
  * The life of an image's volumes and one activation, step by step, in a process that kills itself at
@@ -86,7 +87,8 @@ const activation: ActivationSpec = {
   mountPoint: join(folder, 'mnt/act-00000000000000cc'),
 };
 const tree = join(activation.mountPoint, 'rootfs');
-const write = (open: OpenVolume, file: string) => writeFileSync(join(open.root, 'rootfs', file), file);
+const write = (volume: OpenVolume, file: string) =>
+  fillVolume(volume, (open) => writeFileSync(join(open.root, 'rootfs', file), file));
 
 /** A step that must begin anew with the one before it is joined with it: filling starts from a clean volume. */
 const steps: (() => Promise<unknown>)[] = [

@@ -46,7 +46,7 @@ async function assertNothingLeft(folder: string, name: DriverName): Promise<void
   assert.match(status, / thin-pool \d+ \d+\/\d+ 0\/\d+ - rw /, 'not a block is used, no metadata is held');
 }
 
-for (const name of ['copy', 'overlay', 'devmapper'] as const) {
+for (const name of ['copy', 'erofs', 'overlay', 'devmapper'] as const) {
   // Where the kernel has no device-mapper, test/vm/volumes.test.ts runs this in a guest that has.
   if ((name === 'devmapper' && !hasDeviceMapper) || (only !== undefined && only !== name)) continue;
 

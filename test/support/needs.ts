@@ -19,17 +19,17 @@ const has = (command: string): boolean =>
 
 function problemOf(need: string): string | null {
   if (need === 'root') return process.getuid?.() === 0 ? null : 'needs root: run the tests as root';
-  if (need === 'overlay') {
-    const known = /\toverlay$/m.test(readFileSync('/proc/filesystems', 'utf8'));
-    const loadable = known || spawnSync('modprobe', ['overlay'], { stdio: 'ignore' }).status === 0;
-    return loadable ? null : 'the kernel has no overlayfs: modprobe overlay, or another kernel';
+  if (need === 'overlay' || need === 'erofs') {
+    const known = new RegExp(`\\t${need}$`, 'm').test(readFileSync('/proc/filesystems', 'utf8'));
+    const loadable = known || spawnSync('modprobe', [need], { stdio: 'ignore' }).status === 0;
+    return loadable ? null : `the kernel has no ${need}: modprobe ${need}, or another kernel`;
   }
   return has(need) ? null : `needs ${need}: apt-get install ${packages[need] ?? need}`;
 }
 
 /**
  * Why a test cannot run here and how to enable it, or null when it can. `needs` are names of commands,
- * `root` and `overlay`.
+ * `root`, `overlay` and `erofs`.
  */
 export function whyNot(needs: readonly string[]): string | null {
   const problems = needs.map(problemOf).filter((problem) => problem !== null);

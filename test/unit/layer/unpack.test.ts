@@ -180,7 +180,7 @@ describe('unpackLayer', () => {
       const rootfs = path.join(at, 'rootfs');
       fs.mkdirSync(rootfs);
       const target = { rootfs, form: 'flat' as const, lowers: [], privileged: true };
-      await assert.rejects(unpackLayer(optionsOf(blobOf(raw), { target })), {
+      await assert.rejects(unpackLayer({ ...optionsOf(blobOf(raw)), target }), {
         code: 'no_space',
         kind: 'recoverable',
         subject: 'large',
