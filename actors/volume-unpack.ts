@@ -7,7 +7,7 @@ import type { Volumes, VolumeTree } from '#db/images/index';
 import type { BlobStore } from '#infra/blob-store';
 import type { unpackLayer } from '#infra/layer/unpack';
 import type { VolumeFill } from '#infra/volume-fill';
-import { imageName, type OpenVolume, type VolumeDriver } from '#infra/volumes/driver';
+import type { OpenVolume, VolumeDriver } from '#infra/volumes/driver';
 import type { UnpackReport } from '#machines/volume';
 
 export interface VolumeUnpackDeps {
@@ -124,9 +124,9 @@ async function applyAll(
       hint: 'pull again',
     });
   const target: Target =
-    form === 'image'
-      ? { form, path: join(root, imageName), lowers }
-      : { rootfs: join(root, 'rootfs'), form, lowers, privileged };
+    opened.form === 'image'
+      ? { form: 'image', path: opened.image, lowers }
+      : { rootfs: join(root, 'rootfs'), form: opened.form, lowers, privileged };
   const total = blobs.reduce((sum, { layer }) => sum + layer.rawSize, 0);
   const report: UnpackReport = { entries: 0, bytes: 0, warnings: [] };
   let before = 0;

@@ -13,9 +13,6 @@
  */
 export type DriverName = 'devmapper' | 'erofs' | 'overlay' | 'copy';
 
-/** The image of a layer, in its volume's folder, where the form is `image`. */
-export const imageName = 'layer.erofs';
-
 export interface VolumeSpec {
   /** `vol-` and 16 hex digits. */
   id: string;
@@ -27,21 +24,32 @@ export interface VolumeSpec {
   sizeBytes: number | null;
 }
 
-export interface OpenVolume {
-  /** The folder that holds `rootfs/` (which exists). */
+/** How a volume is to be filled. */
+export type OpenVolume = OpenTree | OpenImage;
+
+interface Opened {
+  /** The volume's folder. */
   root: string;
   /**
-   * `flat`: deletions are carried out. `overlay`: they become overlayfs whiteouts and opaque marks.
-   * `image`: the same, in the EROFS image `layer.erofs` of this folder instead of `rootfs/`.
-   */
-  form: 'flat' | 'overlay' | 'image';
-  /**
-   * With `overlay` and `image`: the `rootfs` folders, or the images, below, nearest first, to copy implicit
-   * parents and link targets from.
+   * In overlay's form: the `rootfs` folders, or the images, of the volumes below, nearest first, to copy
+   * implicit parents and link targets from.
    */
   lowers: string[];
   /** Whether trusted.* xattrs and mknod work here (root), or user.overlay.* must serve. */
   privileged: boolean;
+}
+
+/** In `rootfs/` of the folder, which exists. */
+export interface OpenTree extends Opened {
+  /** `flat`: deletions are carried out. `overlay`: they become overlayfs whiteouts and opaque marks. */
+  form: 'flat' | 'overlay';
+}
+
+/** In an EROFS image of overlay's form. */
+export interface OpenImage extends Opened {
+  form: 'image';
+  /** The file that is to be made. */
+  image: string;
 }
 
 export interface ActivationSpec {

@@ -13,11 +13,14 @@ import { type Exec, stderrOf } from '../exec.ts';
 import { mountsUnder, readMounts } from '../mountinfo.ts';
 import { unmountAt } from '../mounts.ts';
 import { isErrno, MS_NODEV, MS_NOSUID, MS_RDONLY, mount } from '../sys.ts';
-import { imageName, type Support, type VolumeDriver } from './driver.ts';
+import type { Support, VolumeDriver } from './driver.ts';
 import { exists } from './folders.ts';
 import { moduleAvailable } from './kernel.ts';
 import { createLayeredDriver, type LayeredOptions } from './layered.ts';
 import { probeOverlay } from './overlay.ts';
+
+/** The image of a layer, in its volume's folder. */
+const imageName = 'layer.erofs';
 
 /**
  * A read-only EROFS image for each layer, which is never unpacked: its files are appended to the image as
@@ -33,7 +36,7 @@ export function createErofsDriver(options: LayeredOptions): VolumeDriver {
       prepare: async () => {},
       open: (root, below) => {
         const lowers = below.map((lower) => join(lower, imageName));
-        return { root, form: 'image', lowers, privileged };
+        return { root, form: 'image', image: join(root, imageName), lowers, privileged };
       },
       async withFolders(roots, place, use) {
         await tidy(place, exec);

@@ -6,7 +6,7 @@ import { rootName } from '#infra/erofs/lowers';
 import { type ImageNode, makeImageNode } from '#infra/erofs/node';
 import { finishImage } from '#infra/erofs/write';
 import { lgetxattr, llistxattr } from '#infra/sys';
-import { imageName, type OpenVolume } from '#infra/volumes/driver';
+import type { OpenVolume } from '#infra/volumes/driver';
 
 const types: readonly (readonly [ImageNode['type'], (stat: fs.BigIntStats) => boolean])[] = [
   ['dir', (stat) => stat.isDirectory()],
@@ -29,7 +29,7 @@ export function fillVolume(open: OpenVolume, fill: (open: OpenVolume) => void): 
   fs.mkdirSync(rootfs);
   fs.chmodSync(rootfs, 0o755);
   fill(open);
-  const fd = fs.openSync(join(open.root, imageName), 'wx');
+  const fd = fs.openSync(open.image, 'wx');
   try {
     const area = new DataArea(fd, blockBytes);
     const root = makeImageNode({ type: 'dir', mode: 0o700, uid: 0, gid: 0, mtime: { sec: 0, nsec: 0 } });
