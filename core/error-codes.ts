@@ -15,6 +15,8 @@ export const errorCodes = {
   run_not_found: 'no run has this id',
   run_not_active: 'the run has already ended',
   tag_unreachable: 'the run has ended, and never had the tag that was waited for',
+  run_in_use: 'the run is live, or a live run has it as its child',
+  killed: 'the run was killed',
   run_conflict: 'another run has the id or the key',
   dependency_unmet: 'the run that this one was to follow ended otherwise',
   machine_unknown: 'the stored run names a machine or version that this build does not have',

@@ -19,6 +19,10 @@ function take(run: LiveRun, mail: Mail, draft: Draft, rules: Rules): void {
     save(run, mail, draft);
     return;
   }
+  if (run.killed !== null && mail.type !== 'kill') {
+    keep(mail, draft);
+    return;
+  }
   if (run.parked !== null && !wakes(mail)) {
     keep(mail, draft);
     return;
@@ -44,11 +48,16 @@ function take(run: LiveRun, mail: Mail, draft: Draft, rules: Rules): void {
       return;
     case 'cancel':
       cancel(run, mail, draft);
+      return;
+    case 'kill':
+      kill(run, mail, draft);
   }
 }
 
 const wakes = (mail: Mail): boolean =>
-  mail.type === 'cancel' || (mail.type === 'event' && mail.event.type === 'flyd.retry');
+  mail.type === 'cancel' ||
+  mail.type === 'kill' ||
+  (mail.type === 'event' && mail.event.type === 'flyd.retry');
 
 /** A parked run takes nothing; what was only in memory goes to its inbox, for later. */
 function keep(mail: Mail, draft: Draft): void {
@@ -126,9 +135,18 @@ function cancel(run: LiveRun, { reason, code }: Mail & { type: 'cancel' }, draft
   else draft.touched = true;
 }
 
+/** Nothing of it moves any more: it ends as it is. */
+function kill(run: LiveRun, { reason }: Mail & { type: 'kill' }, draft: Draft): void {
+  run.ended = 'cancelled';
+  run.error = { kind: 'abort', code: 'killed', message: reason };
+  forgetEverything(run);
+  if (run.seq > 0) note(run, { type: 'flyd.kill', reason }, null, run.error, draft);
+  else draft.touched = true;
+}
+
 /** A state that does nothing on a cancel is not broken off: the cancel waits for one that does. */
 function hearCancel(run: LiveRun, draft: Draft, rules: Rules): void {
-  if (run.cancel === null || run.cancelDelivered || run.ended !== null) return;
+  if (run.cancel === null || run.cancelDelivered || run.ended !== null || run.killed !== null) return;
   if (run.parked !== null || run.snapshot === null) return;
   const event = { type: 'flyd.cancel', reason: run.cancel };
   if (!accepts(run.snapshot, event)) return;

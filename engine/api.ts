@@ -74,6 +74,8 @@ export interface StartedRun<D extends Definition = Definition> {
 export interface WaitOptions {
   /** `settled`: also when nothing of it moves because the world lacks something, or it waits for a person. */
   until?: 'ended' | 'settled';
+  /** A run that handed its work to another has not ended before that one has; the answer is the last one. */
+  follow?: boolean;
   signal?: AbortSignal;
 }
 
@@ -95,6 +97,13 @@ export interface Engine {
   ): Promise<'accepted' | 'duplicate'>;
   /** Says, durably, that the run is to be cancelled; its machine compensates. `wait` for its end. */
   cancel(id: string, options?: { reason?: string }): Promise<void>;
+  /**
+   * Ends the run as it is: its effects are aborted and waited for, then it is `cancelled` with the error
+   * `killed`. Nothing is compensated; its children end as they do when a parent ends.
+   */
+  kill(id: string, options?: { reason?: string }): Promise<void>;
+  /** Deletes a run that has ended, with its history. Throws `run_in_use` for one that is live, or a live run's child. */
+  purge(id: string): Promise<void>;
   /** Lets what is parked or pending in the run, and below it, try again. */
   retry(id: string): Promise<void>;
   wait<D extends Definition>(id: RunId<D> | string, options?: WaitOptions): Promise<RunView<D>>;

@@ -26,6 +26,12 @@ export interface MachineSpec<
   effects?: Readonly<Record<string, EffectPolicy>>;
   /** Retries alone, by actor name: short for `effects: { name: { retry } }`. */
   retry?: Readonly<Record<string, RetryWishes>>;
+  /**
+   * By actor name, for those that are machines: what becomes of such a child that is live when its parent
+   * ends. `cancel` (default): it is cancelled, if nobody else wants it; `abandon`: it goes on by itself.
+   * A child that the machine stops before its end is cancelled either way.
+   */
+  children?: Readonly<Record<string, { onParentClose?: 'cancel' | 'abandon' }>>;
   /** By the stored version: its snapshot as one of this version. */
   migrate?: Readonly<Record<number, (snapshot: Json) => Json>>;
 }
@@ -48,6 +54,7 @@ export function defineMachine<
   const faults = [
     ...faultsOf(spec.machine, new Set([...Object.keys(actors), ...Object.keys(children)])),
     ...policyFaults(effects, actors),
+    ...closeFaults(spec.children ?? {}, children),
   ];
   if (faults.length > 0)
     throw unrecoverable(
@@ -65,6 +72,9 @@ export function defineMachine<
     machine: spec.machine,
     actors,
     children,
+    onParentClose: Object.fromEntries(
+      Object.entries(spec.children ?? {}).map(([src, { onParentClose = 'cancel' }]) => [src, onParentClose]),
+    ),
     key: spec.key ?? (() => null),
     queue: spec.queue ?? null,
     effects,
@@ -92,6 +102,11 @@ function policyFaults(policies: Record<string, EffectPolicy>, actors: object): s
     ),
   ]);
 }
+
+const closeFaults = (given: object, children: object): string[] =>
+  Object.keys(given).flatMap((src) =>
+    src in children ? [] : [`\`children\` names '${src}', which is no machine in \`actors\``],
+  );
 
 /** The key of a run with this input, which the caller has checked, or which was stored. */
 export const keyOf = (definition: Definition, input: unknown): string | null =>

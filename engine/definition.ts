@@ -32,6 +32,8 @@ export interface Definition<
   readonly actors: Readonly<Record<string, Effect<never, unknown>>>;
   /** Actors that are runs of other machines. */
   readonly children: Readonly<Record<string, Definition>>;
+  /** By actor name, for children: what the end of a run means for them. */
+  readonly onParentClose: Readonly<Record<string, 'cancel' | 'abandon'>>;
   /** One live run for each key; null for a run without. */
   readonly key: (input: Input) => string | null;
   /** The queue whose places limit how many runs of this machine move at once. */

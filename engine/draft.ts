@@ -25,6 +25,8 @@ export interface Rules {
   random(): number;
   newId(): string;
   hashOf(definition: Definition): string;
+  hasQueue(name: string): boolean;
+  definitionNamed(name: string): Definition | undefined;
   retry: RetryPolicies;
   /** Bytes of a snapshot as JSON. */
   snapshotBytesMax: number;

@@ -3,7 +3,7 @@ import { aborted, FlydError, unrecoverable } from '#core/errors';
 import { isTerminal } from '#core/status';
 import { createCommits, createReads, engineSet, type RunRow } from '#db/engine/index';
 import { openDatabase } from '#db/open';
-import type { Engine, EngineOptions } from './api.ts';
+import type { Engine, EngineOptions, WaitOptions } from './api.ts';
 import type { Definition } from './definition.ts';
 import { Host } from './host.ts';
 import { sqliteOwnerLocks } from './owner-lock.ts';
@@ -122,18 +122,22 @@ export function openEngine(options: EngineOptions): Engine {
     }
   }
 
+  async function wait<D extends Definition>(id: string, options: WaitOptions = {}): Promise<RunView<D>> {
+    const { until = 'ended', follow = false, signal } = options;
+    const anyRun = until === 'settled';
+    const over = await watching<D>(id, { anyRun, signal }, ({ id: run, status }) => {
+      const stands = anyRun && (status === 'pending' || status === 'parked') && !reads.moving(run);
+      return isTerminal(status) || stands;
+    });
+    return follow && over.continuedAs !== null ? wait(over.continuedAs, options) : over;
+  }
+
   const requests = createRequests({ token, host, reads, commits, registry, queues, system, own, rowOf });
 
   return {
     token,
     ...requests,
-    async wait(id, { until = 'ended', signal } = {}) {
-      const anyRun = until === 'settled';
-      return watching(id, { anyRun, signal }, ({ id: run, status }) => {
-        const stands = anyRun && (status === 'pending' || status === 'parked') && !reads.moving(run);
-        return isTerminal(status) || stands;
-      });
-    },
+    wait,
     async waitFor(id, wanted, { signal } = {}) {
       const tags = typeof wanted === 'string' ? [wanted] : wanted;
       const since = rowOf(id).seq;

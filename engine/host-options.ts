@@ -27,12 +27,14 @@ export interface HostOptions {
 }
 
 /** What a run is moved by, at this moment. */
-export function rulesOf({ system, registry, retry, snapshotBytesMax }: HostOptions): Rules {
+export function rulesOf({ system, registry, queues, retry, snapshotBytesMax }: HostOptions): Rules {
   return {
     now: system.now(),
     random: () => system.random(),
     newId: () => system.newId(),
     hashOf: (definition) => registry.hashOf(definition),
+    hasQueue: (name) => queues.has(name),
+    definitionNamed: (name) => registry.find(name)?.definition,
     retry,
     snapshotBytesMax,
   };

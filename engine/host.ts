@@ -7,9 +7,9 @@ import { type ClaimableRun, claimFromDead, yieldsToOthers } from './claim.ts';
 import { type Draft, newDraft, toWrite } from './draft.ts';
 import { Executor } from './executor.ts';
 import { type HostOptions, rulesOf } from './host-options.ts';
-import { cancelWish, loadRun } from './load.ts';
+import { loadRun } from './load.ts';
 import { limitPauses } from './retry.ts';
-import type { LiveRun, Mail } from './run.ts';
+import { cancelWish, type LiveRun, type Mail } from './run.ts';
 import type { MachineEvent } from './statechart.ts';
 import type { Timer } from './types.ts';
 
@@ -92,7 +92,7 @@ export class Host {
   /** The runs to be told of again: others have committed, or this process has just written. */
   look(): void {
     if (this.#closed) return;
-    for (const { id, cancel } of this.#options.reads.calledFor(this.#options.token)) {
+    for (const { id, cancel, killed } of this.#options.reads.calledFor(this.#options.token)) {
       const run = this.#runs.get(id);
       if (run === undefined) {
         this.adopt(id);
@@ -101,6 +101,10 @@ export class Host {
       this.#readInbox(run);
       if (cancel !== null && run.cancel === null && !run.mailbox.some(({ type }) => type === 'cancel'))
         this.#post(run, { type: 'cancel', ...cancelWish(cancel) });
+      if (killed !== null && run.killed === null) {
+        run.killed = cancelWish(killed).reason;
+        this.#reconcile(run);
+      }
     }
     this.#lookAtHeld();
     this.#admit();
@@ -233,7 +237,7 @@ export class Host {
         return;
       }
       look = this.#afterCommit(run, draft, write) || look;
-      for (const child of result.children) if (!child.joined) born.push(child.run);
+      born.push(...result.born);
     });
     this.#options.changed(drafts.map(({ run }) => run.id));
     // Last, for this writes, and may fail: what is in memory is as it was committed by now.
@@ -291,6 +295,10 @@ export class Host {
 
   /** Starts and stops effects as the committed run wants it, and sets its next alarm. */
   #reconcile(run: LiveRun): void {
+    if (run.killed !== null && run.ended === null) {
+      this.#kill(run, run.killed);
+      return;
+    }
     limitPauses(run, this.#options.system.now(), this.#options.retry);
     this.#executor.reconcile(run);
     const sleeps = this.#closed || this.#runs.get(run.id) !== run || run.parked !== null;
@@ -299,6 +307,14 @@ export class Host {
       const isRunning = (child: string): boolean => this.#executor.isRunning(run, child);
       this.#alarms.set(run, nextDue(run, isRunning, this.#options.system.now()));
     }
+  }
+
+  /** Ends the run when nothing of it moves any more. */
+  #kill(run: LiveRun, reason: string): void {
+    this.#alarms.drop(run);
+    this.#executor.drop(run, aborted('killed', `the run was killed: ${reason}`));
+    if (!this.#executor.isWinding(run) && !run.mailbox.some(({ type }) => type === 'kill'))
+      this.#post(run, { type: 'kill', reason });
   }
 
   #ring(run: LiveRun): void {

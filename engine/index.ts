@@ -1,5 +1,6 @@
 export { type Effect, type EffectContext, effect, type Progress } from '#core/effect';
 export { type ErrorKind, type ErrorRecord, FlydError, toErrorRecord } from '#core/errors';
+export { type HandoffOptions, handoff } from '#core/handoff';
 export { isTerminal, type RunStatus } from '#core/status';
 export type { Engine, EngineOptions, StartedRun, StartOptions, WaitOptions } from './api.ts';
 export { defineMachine, type MachineSpec } from './define.ts';

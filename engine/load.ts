@@ -45,9 +45,3 @@ function migrate(run: LiveRun, version: number): void {
   run.json = migration(structuredClone(run.json));
   run.rebased = true;
 }
-
-/** Why a run is to be cancelled, of the stored wish; `code` when the engine itself wished it. */
-export function cancelWish(cancel: string): { reason: string; code: string | null } {
-  const { reason = '', code = null } = JSON.parse(cancel) as { reason?: string; code?: string };
-  return { reason, code };
-}

@@ -1,4 +1,4 @@
-import { unrecoverable } from '#core/errors';
+import { type FlydError, unrecoverable } from '#core/errors';
 import type { Commits, QueueSetting, Reads, RunRow } from '#db/engine/index';
 import type { Engine } from './api.ts';
 import type { Host } from './host.ts';
@@ -32,7 +32,7 @@ export function createRequests({
   system,
   own,
   rowOf,
-}: RequestParts): Pick<Engine, 'start' | 'resume' | 'send' | 'cancel' | 'retry'> {
+}: RequestParts): Pick<Engine, 'start' | 'resume' | 'send' | 'cancel' | 'kill' | 'purge' | 'retry'> {
   /** A write that fails may be durable all the same: what this process owns is then looked at again. */
   function writing<T>(work: () => T): T {
     try {
@@ -41,6 +41,20 @@ export function createRequests({
       host.doubt();
       throw fault;
     }
+  }
+
+  function liveRow(id: string): RunRow {
+    const row = rowOf(id);
+    if (row.endedAt !== null) throw hasEnded(row);
+    return row;
+  }
+
+  function hasEnded({ uid, status, continuedAs }: RunRow): FlydError {
+    const next = continuedAs === null ? undefined : reads.run(continuedAs)?.uid;
+    return unrecoverable('run_not_active', `the run has ended (${status})`, {
+      subject: uid,
+      hint: next === undefined ? 'start it anew' : `its work goes on in run ${next}`,
+    });
   }
 
   /** Takes the run and those below it, where their owners are dead. */
@@ -53,11 +67,7 @@ export function createRequests({
   function insertEvent(row: RunRow, event: string, dedupe: string | null): 'accepted' | 'duplicate' {
     const sent = commits.insertEvent(row.id, event, { dedupe, at: system.now() });
     if (sent !== 'ended') return sent;
-    const { uid, status } = rowOf(row.uid);
-    throw unrecoverable('run_not_active', `the run has ended (${status})`, {
-      subject: uid,
-      hint: 'start it anew',
-    });
+    throw hasEnded(rowOf(row.uid));
   }
 
   return {
@@ -109,15 +119,33 @@ export function createRequests({
     },
 
     async cancel(id, { reason } = {}) {
-      const row = rowOf(id);
-      if (row.endedAt !== null)
-        throw unrecoverable('run_not_active', `the run has ended (${row.status})`, { subject: id });
+      const row = liveRow(id);
       const cancel = JSON.stringify({ reason: reason ?? 'asked for', at: system.now() });
       writing(() => {
         commits.requestCancel(row.id, cancel);
         takeTree(id);
         host.look();
       });
+    },
+
+    async kill(id, { reason } = {}) {
+      const row = liveRow(id);
+      const killed = JSON.stringify({ reason: reason ?? 'asked for', at: system.now() });
+      writing(() => {
+        commits.requestKill(row.id, killed);
+        takeTree(id);
+        host.look();
+      });
+    },
+
+    async purge(id) {
+      const purged = writing(() => commits.purge(rowOf(id).id));
+      if (purged === 'purged') return;
+      throw unrecoverable(
+        'run_in_use',
+        purged === 'live' ? 'the run has not ended' : `the live run ${purged.linked} has it as its child`,
+        { subject: id, hint: 'wait for its end, or cancel or kill it first' },
+      );
     },
 
     async retry(id) {

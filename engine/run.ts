@@ -43,6 +43,8 @@ export interface LiveRun {
   /** Why it is to be cancelled; null while nobody has told this process so. */
   cancel: string | null;
   cancelDelivered: boolean;
+  /** Why it is to end at once, without compensation, as soon as its effects have wound down. */
+  killed: string | null;
   ended: 'done' | 'failed' | 'cancelled' | null;
   output: Json | null;
   error: ErrorRecord | null;
@@ -83,13 +85,20 @@ export type Mail =
   | { type: 'saved'; child: string; epoch: number; saved: Json }
   | { type: 'timer'; timer: string; epoch: number }
   | { type: 'event'; id: number; event: MachineEvent; child: string | null; epoch: number | null }
-  | { type: 'cancel'; reason: string; code: string | null };
+  | { type: 'cancel'; reason: string; code: string | null }
+  | { type: 'kill'; reason: string };
 
 export type EffectOutcome = { ok: true; output: Json } | { ok: false; error: ErrorRecord };
 
 /** The effect's id: the same over every rerun, another after every re-entry. */
 export const effectIdOf = (run: LiveRun, child: string, epoch: number): string =>
   `${run.uid}/${child}/${epoch}`;
+
+/** Why a run is to be cancelled or killed, of the stored wish; `code` when the engine itself wished it. */
+export function cancelWish(wish: string): { reason: string; code: string | null } {
+  const { reason = '', code = null } = JSON.parse(wish) as { reason?: string; code?: string };
+  return { reason, code };
+}
 
 interface StoredRun {
   row: RunRow;
@@ -153,6 +162,7 @@ export function liveRun(
     parked: parse(row.parked) as ErrorRecord | null,
     cancel: null,
     cancelDelivered: row.cancelDelivered,
+    killed: row.killed === null ? null : cancelWish(row.killed).reason,
     ended: null,
     output: null,
     error: null,

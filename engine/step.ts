@@ -1,10 +1,19 @@
 import { type ErrorRecord, FlydError, toErrorRecord, unrecoverable } from '#core/errors';
-import type { Operation } from '#db/engine/index';
-import { keyOf } from './define.ts';
+import type { NewRun, Operation } from '#db/engine/index';
+import { continuation, newRun } from './continuation.ts';
 import { type Draft, note, type Rules, recordOf, snapshotOrPatch } from './draft.ts';
 import { toText } from './json.ts';
 import type { LiveRun, Mail } from './run.ts';
-import { begin, type Command, type MachineEvent, type Moved, move, persist, stand } from './statechart.ts';
+import {
+  begin,
+  type Command,
+  type MachineEvent,
+  type Moved,
+  move,
+  persist,
+  type Standing,
+  stand,
+} from './statechart.ts';
 import type { Json } from './types.ts';
 
 /** One transition of the machine. A throw parks the run and changes nothing else. */
@@ -20,17 +29,20 @@ export function step(
   const { machine } = run.definition;
   let moved: Moved;
   let json: Json;
+  let standing: Standing;
+  let next: NewRun | null;
   const before = run.json;
   try {
     moved = run.snapshot === null ? begin(machine, run.input) : move(machine, run.snapshot, event);
     json = persist(machine, moved.snapshot);
     refuseLarge(json, run, rules);
     refuseTwins(run, mail, moved.commands);
+    standing = stand(moved.snapshot);
+    next = continuation(run, standing, rules);
   } catch (thrown) {
     park(run, mail, event, thrown, draft);
     return;
   }
-  const standing = stand(moved.snapshot);
   const from = run.snapshot === null ? null : run.state;
   run.snapshot = moved.snapshot;
   run.json = json;
@@ -46,6 +58,8 @@ export function step(
     run.output = standing.output;
     run.error = standing.error;
     forgetEverything(run);
+    for (const operation of operations) if (operation.type === 'child.release') operation.closing = true;
+    if (next !== null) operations.push({ type: 'run.continue', run: next });
   }
   draft.operations.push(...operations);
   draft.history.push({
@@ -86,7 +100,7 @@ function carry(run: LiveRun, command: Command, started: string[], draft: Draft, 
       const link = run.links.get(child);
       if (link === undefined || link.settled) return [];
       run.links.delete(child);
-      return [{ type: 'child.release', childId: child, reason: 'its parent stopped it' }];
+      return [{ type: 'child.release', childId: child, reason: 'its parent stopped it', closing: false }];
     }
     case 'schedule': {
       const { timer, event, delayMs } = command;
@@ -131,20 +145,8 @@ function spawn(run: LiveRun, { child, src, input }: Command & { type: 'spawn' },
     type: 'child.start',
     childId: child,
     epoch,
-    run: {
-      uid: rules.newId(),
-      machine: definition.name,
-      version: definition.version,
-      definition: rules.hashOf(definition),
-      key: keyOf(definition, input),
-      input: JSON.stringify(input),
-      state: '',
-      queue: definition.queue,
-      priority: run.priority,
-      startAt: null,
-      schedule: null,
-      labels: null,
-    },
+    onClose: run.definition.onParentClose[src] ?? 'cancel',
+    run: newRun(definition, input, { priority: run.priority }, rules),
   };
 }
 

@@ -59,6 +59,8 @@ export interface RunView<D extends Definition = Definition> {
   /** What keeps it from beginning, since it was created: all of it must be over. */
   waitsFor: Hold[];
   labels: Record<string, string>;
+  /** The run that it handed its work to: that one's output is the result. */
+  continuedAs: string | null;
   parents: string[];
   createdAt: number;
   updatedAt: number;

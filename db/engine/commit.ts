@@ -3,6 +3,7 @@ import { write } from '../open.ts';
 import { createEnding } from './ending.ts';
 import { createHolds } from './holds.ts';
 import { createApply } from './operations.ts';
+import { purge } from './purging.ts';
 import type {
   Committed,
   HistoryWrite,
@@ -10,7 +11,6 @@ import type {
   QueueSetting,
   RunWrite,
   Sent,
-  StartedChild,
   StartOutcome,
   StartWish,
 } from './records.ts';
@@ -27,6 +27,10 @@ export interface Commits {
   insertEvent(run: number, event: string, options: { dedupe: string | null; at: number }): Sent;
   /** Says that the run is to be cancelled; false when it has ended or was told before. */
   requestCancel(run: number, cancel: string): boolean;
+  /** Says that the run is to end at once, without compensation; false when it has ended or was told before. */
+  requestKill(run: number, killed: string): boolean;
+  /** Deletes all that is stored of a run that has ended. */
+  purge(run: number): 'purged' | 'live' | { linked: string };
   /** Lets the run begin, if nothing holds it and its queue, if any, has a free place. */
   admit(run: number, queue: string | null, now: number): boolean;
   setQueue(name: string, setting: QueueSetting): void;
@@ -47,7 +51,7 @@ export function createCommits(db: Database): Commits {
   const refreshStatus = createRefreshStatus(sql);
   const holds = createHolds(sql, refreshStatus);
   const starting = createStarting(sql, holds, refreshStatus);
-  const ending = createEnding(sql, holds);
+  const ending = createEnding(sql, holds, refreshStatus);
   const apply = createApply({ sql, ending, starting });
 
   function commit(writes: readonly RunWrite[]): Committed[] {
@@ -65,13 +69,13 @@ export function createCommits(db: Database): Commits {
       endedAt: row.ended === null ? null : at,
       at,
     });
-    if (changes === 0) return { run, held: false, last: null, children: [] };
+    if (changes === 0) return { run, held: false, last: null, born: [] };
     const last = appendHistory(run, row.definition, entry.history, at);
-    const children: StartedChild[] = [];
-    for (const operation of entry.operations) apply(run, entry, operation, children);
+    const born: number[] = [];
+    for (const operation of entry.operations) apply(run, entry, operation, born);
     if (row.ended !== null) ending.end(run, at);
     refreshStatus(run);
-    return { run, held: true, last, children };
+    return { run, held: true, last, born };
   }
 
   function appendHistory(
@@ -96,6 +100,8 @@ export function createCommits(db: Database): Commits {
         return dedupe !== null && sql.wasSent.get(run, dedupe) !== undefined ? 'duplicate' : 'ended';
       }),
     requestCancel: (run, cancel) => write(db, () => sql.requestCancel.run(cancel, run).changes > 0),
+    requestKill: (run, killed) => write(db, () => sql.requestKill.run(killed, run).changes > 0),
+    purge: (run) => write(db, () => purge(sql, run)),
     admit: (run, queue, now) =>
       write(db, () => {
         const admitted = sql.admit.run({ run, queue, now }).changes > 0;

@@ -1,28 +1,45 @@
 import type { Holds } from './holds.ts';
 import type { Statements } from './statements.ts';
+import type { RefreshStatus } from './statuses.ts';
 
 /** What the end of a run, and of a wish for a child, means for the others. Called inside a transaction. */
 export interface Ending {
   end(run: number, at: number): void;
-  release(parent: number, childId: string, reason: string): void;
+  /** `closing`: because the parent ends, and not because it stopped the child. */
+  release(parent: number, wish: { childId: string; reason: string; closing: boolean }): void;
 }
 
-export function createEnding(sql: Statements, holds: Holds): Ending {
+interface Result {
+  uid: string;
+  status: string;
+  output: string | null;
+  error: string | null;
+  awaited: number;
+  continuedAs: number | null;
+}
+
+export function createEnding(sql: Statements, holds: Holds, refreshStatus: RefreshStatus): Ending {
   /** A terminal run owes nothing any more, lets go of its children, and tells its parents. */
   function end(run: number, at: number): void {
     sql.dropEffects.run(run);
     sql.dropTimers.run(run);
     sql.dropResults.run(run);
     for (const { childId } of sql.liveLinks.all(run) as { childId: string }[])
-      release(run, childId, 'parent ended');
-    const { uid, status, output, error, awaited } = sql.result.get(run) as {
-      uid: string;
-      status: string;
-      output: string | null;
-      error: string | null;
-      awaited: number;
-    };
-    if (awaited === 1) holds.lift(run);
+      release(run, { childId, reason: 'parent ended', closing: true });
+    const result = sql.result.get(run) as Result;
+    if (result.continuedAs !== null) moveTo(result.continuedAs, run);
+    if (result.awaited === 1) holds.lift(run);
+    tellParents(run, result, at);
+  }
+
+  /** Those who wanted this run's result want that of the run that goes on for it. */
+  function moveTo(next: number, run: number): void {
+    sql.moveLinks.run({ next, run });
+    if (sql.moveWaiting.run({ next, run }).changes > 0) sql.markAwaited.run(next);
+    refreshStatus(next);
+  }
+
+  function tellParents(run: number, { uid, status, output, error }: Result, at: number): void {
     for (const link of sql.parentLinks.all(run) as { parent: number; childId: string; epoch: number }[]) {
       const actorId = link.childId;
       const event =
@@ -46,10 +63,14 @@ export function createEnding(sql: Statements, holds: Holds): Ending {
   }
 
   /** Unlinks a child that its parent no longer wants; one that nobody else wants is cancelled. */
-  function release(parent: number, childId: string, reason: string): void {
-    const link = sql.linkedChild.get(parent, childId) as { child: number } | undefined;
+  function release(parent: number, { childId, reason, closing }: Parameters<Ending['release']>[1]): void {
+    const link = sql.linkedChild.get(parent, childId) as { child: number; onClose: string } | undefined;
     sql.dropLink.run(parent, childId);
     if (link === undefined) return;
+    if (closing && link.onClose === 'abandon') {
+      sql.makeStandalone.run(link.child);
+      return;
+    }
     const { wanted } = sql.stillWanted.get(link.child, link.child) as { wanted: number };
     if (wanted === 0) sql.requestCancel.run(JSON.stringify({ reason }), link.child);
   }

@@ -178,4 +178,12 @@ CREATE TABLE schedules (
 ) STRICT;
 `,
   },
+  {
+    // Runs are deleted: by themselves, and when they have ended long ago.
+    version: 5,
+    sql: `
+CREATE INDEX runs_ended ON runs (ended_at) WHERE ended_at IS NOT NULL;
+CREATE INDEX events_run ON events (run);
+`,
+  },
 ];

@@ -1,5 +1,5 @@
 import type { Ending } from './ending.ts';
-import type { Operation, RunWrite, StartedChild } from './records.ts';
+import type { Operation, RunWrite } from './records.ts';
 import type { Starting } from './starting.ts';
 import type { Statements } from './statements.ts';
 
@@ -10,15 +10,10 @@ export interface OperationParts {
 }
 
 /** Writes one operation of a run's commit, inside its transaction. */
-export type Apply = (run: number, entry: RunWrite, operation: Operation, children: StartedChild[]) => void;
+export type Apply = (run: number, entry: RunWrite, operation: Operation, born: number[]) => void;
 
 export function createApply({ sql, ending, starting }: OperationParts): Apply {
-  return function apply(
-    run: number,
-    { owner, at }: RunWrite,
-    operation: Operation,
-    children: StartedChild[],
-  ): void {
+  return function apply(run, { owner, at }, operation, born) {
     switch (operation.type) {
       case 'effect.put':
         sql.putEffect.run({ run, ...operation });
@@ -39,17 +34,28 @@ export function createApply({ sql, ending, starting }: OperationParts): Apply {
         sql.dropTimer.run(run, operation.timer);
         return;
       case 'child.start': {
-        const { childId, epoch } = operation;
-        const started = starting.insert(operation.run, { owner, standalone: false, at });
-        sql.putLink.run({ parent: run, childId, epoch, child: started.id, joined: started.joined ? 1 : 0 });
+        const { childId, epoch, onClose } = operation;
+        const { id: child, joined } = starting.insert(operation.run, { owner, standalone: false, at });
+        sql.putLink.run({ parent: run, childId, epoch, child, joined: joined ? 1 : 0, onClose });
         // A new request is a new try: a child that waits for a person is woken by joining it.
-        if (started.joined) sql.wakeParked.run({ run: started.id, at });
-        children.push({ childId, epoch, run: started.id, uid: started.uid, joined: started.joined });
+        if (joined) sql.wakeParked.run({ run: child, at });
+        else born.push(child);
         return;
       }
       case 'child.release':
-        ending.release(run, operation.childId, operation.reason);
+        ending.release(run, operation);
         return;
+      case 'run.continue': {
+        const next = starting.insert(operation.run, { owner, standalone: false, at });
+        sql.continueAs.run(next.id, run);
+        sql.inherit.run({ run, next: next.id });
+        if (next.joined) sql.wakeParked.run({ run: next.id, at });
+        else {
+          sql.inheritEnd.run({ run, next: next.id });
+          born.push(next.id);
+        }
+        return;
+      }
       case 'child.settle':
         sql.settleLink.run(run, operation.childId);
         return;

@@ -112,13 +112,14 @@ export function createReads(db: Database) {
     .select({
       id: runs.id,
       cancel: sql<string | null>`CASE WHEN ${runs.cancelDelivered} THEN NULL ELSE ${runs.cancel} END`,
+      killed: runs.killed,
     })
     .from(runs)
     .where(
       and(
         eq(runs.owner, placeholder('owner')),
         isNull(runs.endedAt),
-        sql`((${runs.cancel} IS NOT NULL AND NOT ${runs.cancelDelivered}) OR EXISTS (
+        sql`((${runs.cancel} IS NOT NULL AND NOT ${runs.cancelDelivered}) OR ${runs.killed} IS NOT NULL OR EXISTS (
           SELECT 1 FROM events v WHERE v.run = ${runs.id} AND v.direction = 'in' AND v.applied IS NULL))`,
       ),
     )
@@ -164,7 +165,8 @@ export function createReads(db: Database) {
     /** Events to the run that it has not taken yet, in order. */
     inbox: (run: number): EventRow[] => inboxOf.all({ run }),
     /** Runs of this owner that have events to take, or a cancel to hear. */
-    calledFor: (owner: string): { id: number; cancel: string | null }[] => calledFor.all({ owner }),
+    calledFor: (owner: string): { id: number; cancel: string | null; killed: string | null }[] =>
+      calledFor.all({ owner }),
     /** Live runs of this owner, oldest first. */
     ownedBy: (owner: string): number[] => ownedBy.all(owner) as number[],
     /** Runs of this owner that wait for another run's end before they begin. */

@@ -57,9 +57,11 @@ export type Operation =
   | { type: 'effect.drop'; child: string }
   | { type: 'timer.put'; timer: string; epoch: number; event: string; dueAt: number }
   | { type: 'timer.drop'; timer: string }
-  | { type: 'child.start'; childId: string; epoch: number; run: NewRun }
-  | { type: 'child.release'; childId: string; reason: string }
+  | { type: 'child.start'; childId: string; epoch: number; run: NewRun; onClose: 'cancel' | 'abandon' }
+  | { type: 'child.release'; childId: string; reason: string; closing: boolean }
   | { type: 'child.settle'; childId: string }
+  /** The run has ended, and hands its work to a new one. */
+  | { type: 'run.continue'; run: NewRun }
   | { type: 'event.applied'; id: number }
   | { type: 'event.keep'; event: string; child: string | null; epoch: number | null }
   | { type: 'event.toChild'; childId: string; event: string }
@@ -129,15 +131,8 @@ export interface Committed {
   /** False: the run is no longer this owner's, or moved meanwhile; nothing of it was written. */
   held: boolean;
   last: number | null;
-  children: StartedChild[];
-}
-
-export interface StartedChild {
-  childId: string;
-  epoch: number;
-  run: number;
-  uid: string;
-  joined: boolean;
+  /** Runs that it started, and that this owner is to move. */
+  born: number[];
 }
 
 export interface RunRow {

@@ -68,11 +68,29 @@ const statements = {
   successors: 'SELECT id FROM runs WHERE replaces = ? AND ended_at IS NULL AND cancel IS NULL',
   succeed: 'UPDATE runs SET replaces = NULL WHERE id = ?',
   makeStandalone: 'UPDATE runs SET standalone = 1 WHERE id = ?',
-  putLink: `INSERT OR REPLACE INTO run_links (parent, child_id, epoch, child, joined)
-    VALUES (@parent, @childId, @epoch, @child, @joined)`,
+  continueAs: 'UPDATE runs SET continued_as = ? WHERE id = ?',
+  inherit: `UPDATE runs SET standalone = max(standalone, (SELECT standalone FROM runs WHERE id = @run)) WHERE id = @next`,
+  // What was asked of the one, and it has not done, is asked of the other.
+  inheritEnd: `UPDATE runs SET (cancel, killed, labels, schedule) = (
+    SELECT CASE WHEN cancel_delivered THEN NULL ELSE cancel END, killed, labels, schedule FROM runs WHERE id = @run)
+    WHERE id = @next`,
+  moveLinks: 'UPDATE run_links SET child = @next WHERE child = @run AND settled = 0',
+  moveWaiting: 'UPDATE runs SET after_run = @next WHERE after_run = @run AND ended_at IS NULL',
+  requestKill: 'UPDATE runs SET killed = ? WHERE id = ? AND killed IS NULL AND ended_at IS NULL',
+  endOf: 'SELECT ended_at AS endedAt FROM runs WHERE id = ?',
+  liveParentOf: `SELECT p.uid FROM run_links l JOIN runs p ON p.id = l.parent
+    WHERE l.child = ? AND p.ended_at IS NULL LIMIT 1`,
+  dropHistory: `WITH RECURSIVE chain(id) AS (
+      SELECT last FROM runs WHERE id = ?
+      UNION ALL SELECT t.prev FROM chain JOIN transitions t ON t.id = chain.id WHERE t.prev IS NOT NULL)
+    DELETE FROM transitions WHERE id IN (SELECT id FROM chain)`,
+  dropRun: 'DELETE FROM runs WHERE id = ?',
+  putLink: `INSERT OR REPLACE INTO run_links (parent, child_id, epoch, child, joined, on_close)
+    VALUES (@parent, @childId, @epoch, @child, @joined, @onClose)`,
   settleLink: 'UPDATE run_links SET settled = 1 WHERE parent = ? AND child_id = ?',
   dropLink: 'DELETE FROM run_links WHERE parent = ? AND child_id = ? AND settled = 0',
-  linkedChild: 'SELECT child FROM run_links WHERE parent = ? AND child_id = ? AND settled = 0',
+  linkedChild:
+    'SELECT child, on_close AS onClose FROM run_links WHERE parent = ? AND child_id = ? AND settled = 0',
   liveLinks: 'SELECT child_id AS childId FROM run_links WHERE parent = ? AND settled = 0',
   parentLinks: `SELECT l.parent, l.child_id AS childId, l.epoch FROM run_links l JOIN runs p ON p.id = l.parent
     WHERE l.child = ? AND l.settled = 0 AND p.ended_at IS NULL`,
@@ -81,7 +99,7 @@ const statements = {
   stillWanted: `SELECT (SELECT standalone FROM runs WHERE id = ?) OR EXISTS (
     SELECT 1 FROM run_links l JOIN runs p ON p.id = l.parent
     WHERE l.child = ? AND l.settled = 0 AND p.ended_at IS NULL AND (p.cancel IS NULL)) AS wanted`,
-  result: 'SELECT uid, status, output, error, awaited FROM runs WHERE id = ?',
+  result: 'SELECT uid, status, output, error, awaited, continued_as AS continuedAs FROM runs WHERE id = ?',
   insertEvent: `INSERT INTO events (run, direction, event, child, epoch, dedupe, at)
     VALUES (@run, @direction, @event, @child, @epoch, @dedupe, @at) ON CONFLICT DO NOTHING`,
   sendEvent: `INSERT INTO events (run, direction, event, dedupe, at)
