@@ -17,7 +17,7 @@ import {
 } from '../sys.ts';
 import type { DirAttributes } from './dir-node.ts';
 import type { Below } from './layer-tree.ts';
-import { directoryFlags, lookFlags, openBelow } from './open-below.ts';
+import { directoryFlags, lookFlags, openBelow, openRoot } from './open-below.ts';
 import { keyOf } from './path.ts';
 
 const ENOENT = -2;
@@ -36,7 +36,7 @@ export class Lowers {
   readonly #roots: number[] = [];
   readonly #prefix: string;
 
-  constructor(paths: readonly string[], privileged: boolean, openRoot: (path: string) => number) {
+  constructor(paths: readonly string[], privileged: boolean) {
     this.#prefix = overlayPrefix(privileged);
     for (const path of paths) this.#roots.push(openRoot(path));
   }

@@ -1,4 +1,7 @@
+import { unrecoverable } from '#core/errors';
 import {
+  AT_FDCWD,
+  check,
   close,
   O_CLOEXEC,
   O_CREAT,
@@ -8,6 +11,7 @@ import {
   O_PATH,
   O_RDONLY,
   O_WRONLY,
+  openat,
   RESOLVE_IN_ROOT,
   RESOLVE_NO_MAGICLINKS,
   RESOLVE_NO_SYMLINKS,
@@ -17,8 +21,19 @@ import {
 import { bytesOf } from './path.ts';
 
 /**
- * The kernel's part of staying inside: whatever is opened in a tree is opened by this, so even a
- * mistake in the resolving of names cannot follow a link or leave the root or the file system.
+ * Why no race of symlinks can lead out, by construction:
+ *
+ * - Whatever is opened in a tree is opened here, by openat2(2) from an fd of the tree, with
+ *   RESOLVE_IN_ROOT (`..` and absolute targets end at that fd), RESOLVE_NO_SYMLINKS (a directory that
+ *   became a link a moment ago is ELOOP), RESOLVE_NO_MAGICLINKS and RESOLVE_NO_XDEV. Links that a layer
+ *   may use are resolved by `resolveDir`, one part at a time; a mistake there, or somebody who
+ *   swaps parts meanwhile, meets these flags.
+ * - Everything else acts on an open fd, or on one name in an open directory by a call that does not
+ *   follow it (O_EXCL and O_NOFOLLOW, mknodat, linkat, unlinkat, AT_SYMLINK_NOFOLLOW, lsetxattr). No
+ *   path is ever checked and then used again (CVE-2025-47290, CVE-2018-15664).
+ *
+ * A kernel without openat2 (before Linux 5.6) or a sandbox that forbids it is refused before anything is
+ * written: there is no weaker way to fall back to.
  */
 const resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV;
 const pathBytesMax = 4000; // below PATH_MAX, which counts the NUL
@@ -27,6 +42,29 @@ export const directoryFlags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 /** For a file that must be new: never one that is there, never through a link. */
 export const newFileFlags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
 export const lookFlags = O_PATH | O_NOFOLLOW | O_CLOEXEC;
+
+const ENOSYS = -38;
+const EPERM = -1;
+
+/**
+ * Opens a folder as the root of a tree. `driver_unavailable` where openat2 cannot be used: then nothing
+ * below it could be opened safely. The folder's own path is trusted: flyd made it.
+ */
+export function openRoot(path: string): number {
+  const fd = openat(AT_FDCWD, path, directoryFlags);
+  const probe = tryOpenat2(fd, '.', { flags: directoryFlags, resolve });
+  if (probe >= 0) {
+    close(probe);
+    return fd;
+  }
+  close(fd);
+  if (probe !== ENOSYS && probe !== EPERM) check(probe, 'openat2', path);
+  throw unrecoverable('driver_unavailable', 'openat2 is missing: layers cannot be unpacked safely', {
+    op: 'volume.unpack',
+    subject: path,
+    hint: 'boot Linux 5.8 or newer; in a container, allow openat2 in its seccomp profile',
+  });
+}
 
 /**
  * Opens the place that the names lead to from `dirfd` on; they are real directories, but perhaps the

@@ -1,6 +1,5 @@
 import { unrecoverable } from '#core/errors';
 import {
-  AT_FDCWD,
   AT_SYMLINK_NOFOLLOW,
   check,
   close,
@@ -10,7 +9,6 @@ import {
   fsetxattr,
   fstat,
   mkdirat,
-  openat,
   readdirAt,
   readlinkat,
   S_IFCHR,
@@ -23,7 +21,7 @@ import { type DirNode, makeNode, pathOf } from './dir-node.ts';
 import { exceeded } from './errors.ts';
 import type { Below, Found, LayerTree, Seen } from './layer-tree.ts';
 import { Lowers, overlayPrefix } from './lowers.ts';
-import { directoryFlags, openBelow } from './open-below.ts';
+import { directoryFlags, openBelow, openRoot } from './open-below.ts';
 import { bytesOf, keyOf } from './path.ts';
 import { removeEntry } from './remove.ts';
 
@@ -59,14 +57,13 @@ export class Tree implements LayerTree {
   #made = 0;
 
   constructor({ rootfs, form, lowers, privileged, entriesMax }: TreeOptions) {
-    const openRoot = (path: string) => openat(AT_FDCWD, path, directoryFlags);
     this.form = form;
     this.privileged = privileged;
     this.overlayPrefix = overlayPrefix(privileged);
     this.#entriesMax = entriesMax;
     this.#rootFd = openRoot(rootfs);
     this.root = makeNode(null, '', true);
-    this.lowers = form === 'overlay' ? new Lowers(lowers, privileged, openRoot) : null;
+    this.lowers = form === 'overlay' ? new Lowers(lowers, privileged) : null;
     this.#describeRoot();
     const filled = readdirAt(this.#rootFd).length > 0;
     this.hasBelow = form === 'overlay' ? lowers.length > 0 : filled;

@@ -17,9 +17,14 @@ export const fchownat = (dirfd: number, name: PathBytes, uid: number, gid: numbe
 /** fchmod(2): untouched by umask. Not for O_PATH fds. */
 export const fchmod = (fd: number, mode: number): void => void check(fchmodCall(fd, mode), 'fchmod');
 
-/** fchmodat(2): FOLLOWS a symlink. Only for names that are known not to be one. */
+const AT_SYMLINK_NOFOLLOW = 0x100;
+
+/**
+ * fchmodat(3) that never follows: a symlink at the name is EOPNOTSUPP, also one that somebody put there
+ * just now (CVE-2021-32760 is a chmod that followed). The C library does it by fchmodat2 or an O_PATH fd.
+ */
 export const fchmodat = (dirfd: number, name: PathBytes, mode: number): void =>
-  void check(fchmodatCall(dirfd, cString(name), mode, 0), 'fchmodat', name);
+  void check(fchmodatCall(dirfd, cString(name), mode, AT_SYMLINK_NOFOLLOW), 'fchmodat', name);
 
 const times = Buffer.alloc(32); // two struct timespec
 
