@@ -1,5 +1,5 @@
 import fs from 'node:fs';
-import { copyFileRange, ftruncate, isErrno, reflink } from '../sys.ts';
+import { copyFileRange, ftruncate, isErrno, nextData, reflink } from '../sys.ts';
 import type { Entry, TarReader } from './tar.ts';
 
 const pieceBytes = 4 * 1024 * 1024;
@@ -23,7 +23,10 @@ function writeRun(fd: number, offset: number, length: number, reader: TarReader)
   }
 }
 
-/** Copies a whole file from one fd to another: by shared blocks, in the kernel, or by hand. */
+/**
+ * Copies a whole file from one fd to another: by shared blocks, in the kernel, or by hand. Holes stay
+ * holes: a file of terabytes without data takes no time and no space.
+ */
 export function copyFile(from: number, to: number, size: number): void {
   try {
     reflink(from, to);
@@ -31,19 +34,29 @@ export function copyFile(from: number, to: number, size: number): void {
   } catch (error) {
     if (!isErrno(error, 'EOPNOTSUPP', 'EINVAL', 'EXDEV', 'ENOTTY', 'EBADF')) throw error;
   }
-  let at = 0;
+  for (let at = 0; at < size; ) {
+    const data = nextData(from, at);
+    if (data === null) break;
+    copyStretch(from, to, data.start, Math.min(data.end, size));
+    at = data.end;
+  }
+  ftruncate(to, size);
+}
+
+function copyStretch(from: number, to: number, start: number, end: number): void {
+  let at = start;
   try {
-    while (at < size) {
-      const copied = copyFileRange(from, at, to, at, size - at);
+    while (at < end) {
+      const copied = copyFileRange(from, at, to, at, end - at);
       if (copied === 0) break;
       at += copied;
     }
   } catch (error) {
     if (!isErrno(error, 'EXDEV', 'EINVAL', 'EOPNOTSUPP', 'ENOSYS')) throw error;
   }
-  const buffer = Buffer.allocUnsafe(1024 * 1024);
-  while (at < size) {
-    const read = fs.readSync(from, buffer, 0, buffer.length, at);
+  const buffer = Buffer.allocUnsafe(Math.min(end - at, 1024 * 1024));
+  while (at < end) {
+    const read = fs.readSync(from, buffer, 0, Math.min(buffer.length, end - at), at);
     if (read === 0) break;
     for (let done = 0; done < read; ) done += fs.writeSync(to, buffer, done, read - done, at + done);
     at += read;

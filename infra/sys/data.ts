@@ -2,6 +2,7 @@ import { bind, bindNumber, check, putInt64 } from './libc.ts';
 
 const fallocateCall = bind('fallocate', 'int', ['int', 'int', 'long', 'long']);
 const ftruncateCall = bind('ftruncate', 'int', ['int', 'long']);
+const lseekCall = bind('lseek', 'long', ['int', 'long', 'int']);
 const syncfsCall = bind('syncfs', 'int', ['int']);
 const ioctlCall = bind('ioctl', 'int', ['int', 'long', 'long']);
 const copyFileRangeCall = bindNumber('copy_file_range', ['long', 'ptr', 'long', 'ptr', 'long', 'long']);
@@ -22,6 +23,21 @@ export const syncfs = (fd: number): void => void check(syncfsCall(fd), 'syncfs')
 /** Shares the blocks of `from` with `to` (btrfs, xfs); throws EOPNOTSUPP, EXDEV or EINVAL where that cannot be. */
 export const reflink = (from: number, to: number): void =>
   void check(ioctlCall(to, FICLONE, from), 'ficlone');
+
+const SEEK_DATA = 3;
+const SEEK_HOLE = 4;
+const ENXIO = -6;
+
+/**
+ * The next stretch of data at or after `offset`, in bytes, or null when only a hole follows (lseek(2),
+ * SEEK_DATA and SEEK_HOLE). A file system that knows no holes shows the whole file as data.
+ */
+export function nextData(fd: number, offset: number): { start: number; end: number } | null {
+  const start = lseekCall(fd, offset, SEEK_DATA);
+  if (start === ENXIO) return null;
+  check(start, 'lseek');
+  return { start, end: check(lseekCall(fd, start, SEEK_HOLE), 'lseek') };
+}
 
 const offsets = [Buffer.alloc(8), Buffer.alloc(8)] as const;
 

@@ -1,45 +1,18 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { fails, nameOf, only, type Read, reads } from '../../support/read-tar.ts';
-import { base256, dir, file, header, paxRecord, tar, zeroBlocks } from '../../support/tar-builder.ts';
+import { base256, dir, file, paxRecord, tar, zeroBlocks } from '../../support/tar-builder.ts';
+import { oldGnu, pair } from '../../support/tar-sparse.ts';
 
 const oct = (value: number, length = 12) => Buffer.from(`${value.toString(8).padStart(length - 1, '0')}\0`);
 
 describe('sparse files', () => {
-  const pair = (offset: number, length: number) => Buffer.concat([oct(offset), oct(length)]);
-
-  /** GNU's old format: four pairs in the header, the others in blocks of 21. */
-  function oldGnu(pairs: Buffer[], realSize: number, data: string): Buffer {
-    const rest = pairs.slice(4);
-    const head = header(
-      {
-        name: 'sparse',
-        type: 'S',
-        format: 'gnu',
-        patch: (out) => {
-          Buffer.concat(pairs.slice(0, 4)).copy(out, 386);
-          out[482] = rest.length > 0 ? 1 : 0;
-          oct(realSize).copy(out, 483);
-        },
-      },
-      data.length,
-    );
-    const blocks: Buffer[] = [];
-    while (rest.length > 0) {
-      const out = Buffer.alloc(512);
-      Buffer.concat(rest.splice(0, 21)).copy(out);
-      out[504] = rest.length > 0 ? 1 : 0;
-      blocks.push(out);
-    }
-    const body = Buffer.alloc(Math.ceil(data.length / 512) * 512);
-    body.write(data, 'latin1');
-    return Buffer.concat([head, ...blocks, body]);
-  }
+  const at = (offset: number, length: number) => pair({ offset, length });
 
   it('old GNU, with extension blocks (52)', () => {
     for (const count of [0, 1, 4, 5, 25, 26, 50]) {
-      const pairs = Array.from({ length: count }, (_, i) => pair(i * 1000, 10));
-      const [entry, next] = reads(oldGnu(pairs, 100_000, 'x'.repeat(10 * count)), file('next'));
+      const pairs = Array.from({ length: count }, (_, i) => at(i * 1000, 10));
+      const [entry, next] = reads(oldGnu('sparse', pairs, 100_000, 'x'.repeat(10 * count)), file('next'));
       assert.equal(entry?.type, 'file');
       assert.equal(entry?.size, 100_000);
       assert.equal(entry?.sparse?.fragments.length, count);
@@ -50,24 +23,28 @@ describe('sparse files', () => {
 
   it('old GNU, broken maps (52)', () => {
     const bad = (pairs: Buffer[], realSize: number, bytes: number) =>
-      fails(Buffer.concat([oldGnu(pairs, realSize, 'x'.repeat(bytes)), zeroBlocks(2)]), 'layer_corrupt');
-    bad([pair(0, 10), pair(5, 10)], 100, 20);
-    bad([pair(50, 10), pair(0, 10)], 100, 20);
-    bad([pair(95, 10)], 100, 10);
-    bad([pair(0, 10)], 100, 11);
-    bad([pair(0, 10)], 100, 9);
+      fails(
+        Buffer.concat([oldGnu('sparse', pairs, realSize, 'x'.repeat(bytes)), zeroBlocks(2)]),
+        'layer_corrupt',
+      );
+    bad([at(0, 10), at(5, 10)], 100, 20);
+    bad([at(50, 10), at(0, 10)], 100, 20);
+    bad([at(95, 10)], 100, 10);
+    bad([at(0, 10)], 100, 11);
+    bad([at(0, 10)], 100, 9);
     bad([Buffer.concat([base256(12, -8n), oct(8)])], 100, 8);
     bad([Buffer.concat([base256(12, 1n << 62n), oct(8)])], 100, 8);
     fails(
       oldGnu(
-        Array.from({ length: 30 }, (_, i) => pair(i, 1)),
+        'sparse',
+        Array.from({ length: 30 }, (_, i) => at(i, 1)),
         100,
         '',
       ).subarray(0, 1000),
       'layer_corrupt',
     );
-    const pairs = Array.from({ length: 60 }, (_, i) => pair(i * 2, 1));
-    fails(oldGnu(pairs, 1000, 'x'.repeat(60)), 'limit_exceeded', { sparseFragmentsMax: 40 });
+    const pairs = Array.from({ length: 60 }, (_, i) => at(i * 2, 1));
+    fails(oldGnu('sparse', pairs, 1000, 'x'.repeat(60)), 'limit_exceeded', { sparseFragmentsMax: 40 });
     fails(tar({ name: 'ustar', type: 'S' }), 'layer_corrupt');
   });
 
