@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { Effect, Progress } from '#core/effect';
-import { unrecoverable } from '#core/errors';
+import type { ErrorCode } from '#core/error-codes';
+import { FlydError, unrecoverable } from '#core/errors';
 import type { DriverName, LayerBlob } from '#core/image';
 import type { Limits } from '#core/limits';
 import type { Volumes, VolumeTree } from '#db/images/index';
@@ -132,7 +133,7 @@ async function applyAll(
   let before = 0;
   for (const { layer, path } of blobs) {
     signal.throwIfAborted();
-    const applied = await unpack({
+    const applied = await naming(layer, signal, unpack, {
       blobPath: path,
       expected: { rawSize: layer.rawSize, diffId: layer.diffId },
       target,
@@ -149,6 +150,27 @@ async function applyAll(
 }
 
 type Target = Parameters<typeof unpackLayer>[0]['target'];
+
+/** Unpacks; an error of it names the layer as well as the entry: `go/00.tar.gz: etc/x: ...`. */
+async function naming(
+  layer: LayerBlob,
+  signal: AbortSignal,
+  unpack: typeof unpackLayer,
+  options: Parameters<typeof unpackLayer>[0],
+): ReturnType<typeof unpackLayer> {
+  try {
+    return await unpack(options);
+  } catch (error) {
+    if (signal.aborted || !(error instanceof FlydError)) throw error;
+    throw new FlydError(error.kind, error.code as ErrorCode, `${layer.key}: ${error.message}`, {
+      op: error.op ?? 'volume.unpack',
+      subject: error.subject ?? layer.key,
+      hint: error.hint,
+      facts: { ...error.facts, layer: layer.key, digest: layer.digest },
+      cause: error.cause,
+    });
+  }
+}
 
 /** Adds one layer's report; a kind of warning that another layer gave too counts on. */
 function addTo(report: UnpackReport, { entries, bytes, warnings }: UnpackReport): void {

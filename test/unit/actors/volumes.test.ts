@@ -223,7 +223,24 @@ describe('a volume', () => {
     const rotten = readFileSync(path);
     rotten.writeUInt8(rotten.readUInt8(30) ^ 0xff, 30);
     writeFileSync(path, rotten);
-    await assert.rejects(run(volumeUnpack(parts), filling(id)), { kind: 'unrecoverable' });
+    await assert.rejects(run(volumeUnpack(parts), filling(id)), {
+      kind: 'unrecoverable',
+      subject: first.key,
+    });
+  });
+
+  it('tells the layer and the entry that it stumbled over', async () => {
+    const bad = parts.serve('go', '02.tar.gz', [{ name: 'etc/.wh.' }]);
+    const { id } = await choose();
+    await create(id);
+    await run(blobFetch(parts), { source: parts.source, layer: bad.ref });
+    await assert.rejects(run(volumeUnpack(parts), { ...filling(id), layers: [...blobs(), bad.blob] }), {
+      kind: 'unrecoverable',
+      code: 'layer_hostile',
+      message: `${bad.ref.key}: etc/.wh.: a whiteout of no name, or of the directory itself`,
+      subject: 'etc/.wh.',
+      facts: { layer: bad.ref.key, digest: bad.blob.digest },
+    });
   });
 
   it('in overlay form never holds two layers', async () => {
