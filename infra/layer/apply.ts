@@ -1,3 +1,4 @@
+import type { ErrorCode } from '#core/error-codes';
 import { FlydError } from '#core/errors';
 import type { Limits } from '#core/limits';
 import { isErrno, printable, SysError } from '../sys/error.ts';
@@ -98,8 +99,8 @@ export class Applier {
     const { tree, report } = this.#placing;
     const { parts, clamped } = innerPath(entry.path, this.#limits);
     if (clamped) report.warn('path_outside', entry.path);
-    if (parts[0]?.startsWith(aufsPrefix) && parts[0] !== opaqueName) {
-      report.warn('aufs_metadata', entry.path); // case 25
+    if (isBookkeeping(parts, entry)) {
+      report.warn('aufs_metadata', entry.path);
       return;
     }
     const leaf = parts.pop();
@@ -107,8 +108,6 @@ export class Applier {
       this.#marker(parts, leaf, entry);
       return;
     }
-    const misplaced = parts.find((part) => part.startsWith(whPrefix));
-    if (misplaced !== undefined) throw hostile('a directory with the name of a whiteout', entry.path); // case 26
     this.#count(entry);
     if (leaf === undefined) {
       this.#root(entry);
@@ -142,8 +141,6 @@ export class Applier {
     const hidden = leaf.slice(whPrefix.length);
     if (hidden === '' || hidden === '.' || hidden === '..')
       throw hostile('a whiteout of no name, or of the directory itself', entry.path); // case 24
-    if (parts.some((part) => part.startsWith(whPrefix)))
-      throw hostile('a directory with the name of a whiteout', entry.path);
     const node = resolveDir(tree, parts, false, entry.path);
     if (node === null) return; // nothing there to hide (case 22)
     if (leaf === opaqueName) opaque(this.#placing, node);
@@ -164,13 +161,25 @@ export class Applier {
   }
 }
 
+/**
+ * Case 25: what AUFS kept in the root of its branches is passed over; the same names anywhere else are an
+ * error, and so is an opaque mark that has children. Any other name with `.wh.` on the way to an entry
+ * is a directory like others (case 26): only the last part of a name makes a marker.
+ */
+function isBookkeeping(parts: readonly string[], entry: Entry): boolean {
+  const at = parts.findIndex((part) => part.startsWith(aufsPrefix));
+  if (at === -1 || (parts[at] === opaqueName && at === parts.length - 1)) return false;
+  if (at > 0 || parts[at] === opaqueName) throw hostile('bookkeeping of AUFS below the root', entry.path);
+  return true;
+}
+
 /** Errors of the system get the entry's name; a full disk is said as such. */
 export function naming(entry: Entry, act: () => void): void {
   try {
     act();
   } catch (error) {
     const subject = printable(entry.path);
-    if (error instanceof FlydError && !(error instanceof SysError)) throw error;
+    if (error instanceof FlydError && !(error instanceof SysError)) throw withSubject(error, subject);
     const details = { op: 'volume.unpack', subject, cause: error };
     if (isErrno(error, 'ENOSPC', 'EDQUOT'))
       throw new FlydError('recoverable', 'no_space', `${subject}: the volume is full`, details);
@@ -179,6 +188,18 @@ export function naming(entry: Entry, act: () => void): void {
     const kind = error instanceof SysError ? error.kind : 'recoverable';
     throw new FlydError(kind, 'system_call', `${subject}: ${text(error)}`, details);
   }
+}
+
+function withSubject(error: FlydError, subject: string): FlydError {
+  if (error.subject !== undefined) return error;
+  const { kind, code, op, hint, facts, cause } = error;
+  return new FlydError(kind, code as ErrorCode, `${subject}: ${error.message}`, {
+    op,
+    subject,
+    hint,
+    facts,
+    cause,
+  });
 }
 
 const text = (error: unknown): string => (error instanceof Error ? error.message : String(error));

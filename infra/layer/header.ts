@@ -1,3 +1,4 @@
+import { printable } from '../sys/error.ts';
 import { corrupt } from './errors.ts';
 import { parseField } from './numbers.ts';
 
@@ -22,11 +23,11 @@ const checksumStart = 148;
 const checksumEnd = 156;
 
 /**
- * Decodes a header block. `layer_corrupt` for a wrong checksum, a number that is none, or a size that
- * is negative or beyond 2^53. `offset` is where the block stands, for the error.
+ * Decodes a header block. `layer_corrupt` for a wrong checksum, a number that is none, or a size or mode
+ * that is negative or beyond 2^53. `offset` is where the block stands, for the error.
  */
-export function decodeHeader(block: Buffer, offset: number): Header {
-  checkSum(block, offset);
+export function decodeHeader(block: Buffer, offset: number, before: Buffer | null): Header {
+  checkSum(block, offset, before);
   const format = formatOf(block);
   const devices = format !== 'v7';
   const name = cString(block, 0, 100);
@@ -37,12 +38,15 @@ export function decodeHeader(block: Buffer, offset: number): Header {
   };
   const size = field(124, 12, 'the size');
   if (typeof size === 'bigint' || size < 0) throw corrupt('the size is out of range', name, { offset });
+  const mode = field(100, 8, 'the mode');
+  // Cut to 12 bits, a negative one would be set-uid root for everybody.
+  if (typeof mode === 'bigint' || mode < 0) throw corrupt('the mode is out of range', name, { offset });
   return {
     format,
     type: String.fromCharCode(block.readUInt8(156)),
     name: withPrefix(block, format, name),
     link: cString(block, 157, 100),
-    mode: Number(field(100, 8, 'the mode')) & 0o7777,
+    mode: mode & 0o7777,
     uid: field(108, 8, 'the uid'),
     gid: field(116, 8, 'the gid'),
     size,
@@ -75,7 +79,7 @@ function withPrefix(block: Buffer, format: TarFormat, name: Buffer): Buffer {
 const slash = Buffer.from('/');
 
 /** The sum of the block's bytes with its own field as spaces. Old Suns summed signed bytes: that is fine too. */
-function checkSum(block: Buffer, offset: number): void {
+function checkSum(block: Buffer, offset: number, before: Buffer | null): void {
   let unsigned = 0;
   let high = 0;
   for (let i = 0; i < 512; i++) {
@@ -85,5 +89,6 @@ function checkSum(block: Buffer, offset: number): void {
   }
   const stored = parseField(block, checksumStart, checksumEnd - checksumStart);
   if (stored === unsigned || stored === unsigned - 256 * high) return;
-  throw corrupt('not a tar header: the checksum is wrong', null, { offset });
+  const place = before === null ? 'at the start' : `behind the entry ${printable(before)}`;
+  throw corrupt(`no tar header ${place}: the checksum is wrong`, null, { offset });
 }

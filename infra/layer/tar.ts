@@ -78,7 +78,7 @@ export class TarReader {
       const offset = this.#blocks.offset;
       const block = this.#blocks.block();
       if (block === null || isZero(block)) return this.#end(block !== null, before);
-      const header = decodeHeader(block, offset);
+      const header = decodeHeader(block, offset, this.#current);
       this.#current = before.longName ?? before.pax?.values.get('path') ?? header.name;
       if (this.#isMeta(header, before)) continue;
       return this.#entry(header, block, before);

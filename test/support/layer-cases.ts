@@ -14,12 +14,16 @@ export interface Case {
   /** Numbers of docs/layers.md, or the CVE. */
   rule: string;
   title: string;
-  layers: (TarEntry | Buffer)[][];
+  /** Entries of each layer; `raw` instead is whole archives, byte by byte. */
+  layers?: (TarEntry | Buffer)[][];
+  raw?: Buffer[];
   limits?: Partial<Limits>;
   /** What must be at a path in the end; null for nothing. */
   expect?: Record<string, Partial<Entry> | null>;
   /** The error code that the stack must fail with. */
   fails?: string;
+  /** The entry that the error must name; null when it is about the archive. Default: any entry. */
+  names?: string | null;
   warns?: WarningCode[];
   /** Needs devices, owners and the like. */
   root?: boolean;
@@ -54,13 +58,13 @@ export function runCases(group: string, cases: readonly Case[]): void {
     for (const one of cases) {
       const title = `${one.rule}: ${one.title}`;
       const noRoot = one.root && !isRoot ? 'needs root: run the tests as root' : false;
-      const layers = one.layers.map((entries) => tar(...entries));
+      const layers = one.raw ?? (one.layers ?? []).map((entries) => tar(...entries));
       const { fails } = one;
       if (fails !== undefined) {
         it(title, { skip: noRoot }, () =>
           guarded(() => {
-            assertFails(() => stack.flat(layers, one.limits), fails);
-            assertFails(() => stack.overlay(layers, one.limits), fails);
+            assertFails(() => stack.flat(layers, one.limits), fails, one.names);
+            assertFails(() => stack.overlay(layers, one.limits), fails, one.names);
           }),
         );
         continue;
@@ -73,10 +77,12 @@ export function runCases(group: string, cases: readonly Case[]): void {
   });
 }
 
-function assertFails(act: () => unknown, code: string): void {
+function assertFails(act: () => unknown, code: string, names: string | null | undefined): void {
   assert.throws(act, (error: unknown) => {
     assert.ok(error instanceof FlydError, String(error));
     assert.deepEqual([error.code, error.kind], [code, 'unrecoverable'], error.message);
+    if (names === undefined) assert.ok(error.subject, `names no entry: ${error.message}`);
+    else assert.equal(error.subject ?? null, names, error.message);
     return true;
   });
 }

@@ -1,7 +1,9 @@
-import { builderTime, type Case, defaults, runCases, sized } from '../support/layer-cases.ts';
-import { base256, dir, file, gnuLong, symlink } from '../support/tar-builder.ts';
+import { builderTime, type Case, defaults, sized } from '../../support/layer-cases.ts';
+import { base256, dir, file, gnuLong, symlink } from '../../support/tar-builder.ts';
 
-const attributes: Case[] = [
+const longest = 'n'.repeat(255);
+
+export const attributes: Case[] = [
   {
     rule: '31, 69',
     title: 'owner, set-uid bits and capabilities survive together',
@@ -79,6 +81,74 @@ const attributes: Case[] = [
     ],
     expect: { './d/low': {}, './d': { xattrs: { 'user.ok': '31' } } },
     warns: ['xattr_dropped'],
+  },
+  {
+    rule: '33',
+    title: 'xattrs of the kinds user, trusted and security, on files and directories',
+    root: true,
+    layers: [
+      [
+        file('f', 'x', {
+          pax: {
+            'SCHILY.xattr.user.a': '1',
+            'SCHILY.xattr.trusted.b': '2',
+            'SCHILY.xattr.security.c': '3',
+            'SCHILY.xattr.user.empty': '',
+          },
+        }),
+        dir('d', { pax: { 'SCHILY.xattr.trusted.b': '2', 'SCHILY.xattr.user.a': Buffer.from([0xff]) } }),
+        symlink('l', 'f', { pax: { 'SCHILY.xattr.trusted.b': '2' } }),
+      ],
+    ],
+    expect: {
+      './f': { xattrs: { 'user.a': '31', 'trusted.b': '32', 'security.c': '33', 'user.empty': '' } },
+      './d': { xattrs: { 'trusted.b': '32', 'user.a': 'ff' } },
+      './l': { xattrs: { 'trusted.b': '32' } },
+    },
+  },
+  {
+    rule: '33',
+    title: 'an xattr of no known kind is told, not fatal',
+    layers: [[file('f', 'x', { pax: { 'SCHILY.xattr.nokind': '1', 'SCHILY.xattr.odd.kind': '1' } })]],
+    expect: { './f': { xattrs: {} } },
+    warns: ['xattr_refused'],
+  },
+  {
+    rule: '33',
+    title: 'an xattr with a name longer than the kernel keeps',
+    layers: [[file('f', 'x', { pax: { [`SCHILY.xattr.user.${'n'.repeat(256)}`]: '1' } })]],
+    fails: 'layer_unsupported',
+    names: 'f',
+  },
+  {
+    rule: '33',
+    title: 'an xattr with a value longer than the kernel keeps',
+    layers: [[file('f', 'x', { pax: { 'SCHILY.xattr.user.v': 'x'.repeat(70_000) } })]],
+    fails: 'layer_unsupported',
+    names: 'f',
+  },
+  {
+    rule: '33',
+    title: 'a capability that is none',
+    root: true,
+    layers: [[file('f', 'x', { pax: { 'SCHILY.xattr.security.capability': 'nonsense' } })]],
+    fails: 'layer_corrupt',
+    names: 'f',
+  },
+  {
+    rule: '71',
+    title: 'an ACL that is none',
+    layers: [
+      [file('f', 'x', { pax: { 'SCHILY.xattr.system.posix_acl_access': Buffer.from('0200000001', 'hex') } })],
+    ],
+    fails: 'layer_corrupt',
+    names: 'f',
+  },
+  {
+    rule: '70, 71',
+    title: 'file flags and ACLs as text are not for Linux',
+    layers: [[file('f', 'x', { pax: { 'SCHILY.fflags': 'uchg', 'SCHILY.acl.access': 'user::rwx' } })]],
+    expect: { './f': { mode: 0o644, xattrs: {} } },
   },
   {
     rule: '33',
@@ -232,6 +302,24 @@ const attributes: Case[] = [
   },
   {
     rule: '57',
+    title: 'parts of exactly NAME_MAX, a marker of that length, and a path beyond PATH_MAX',
+    layers: [
+      [gnuLong('L', `${longest}/${longest}`), file('y', 'x'), gnuLong('L', 'y'.repeat(251)), file('y', 'x')],
+      [
+        gnuLong('L', `.wh.${'y'.repeat(251)}`),
+        file('y', 'x'),
+        gnuLong('L', `${'a/'.repeat(1000)}z`),
+        file('y', 'x'),
+      ],
+    ],
+    expect: {
+      [`./${longest}/${longest}`]: sized('x'),
+      [`./${'y'.repeat(251)}`]: null,
+      [`./${'a/'.repeat(1000)}z`]: sized('x'),
+    },
+  },
+  {
+    rule: '57',
     title: 'a part longer than NAME_MAX',
     layers: [[gnuLong('L', 'x'.repeat(256)), file('y')]],
     fails: 'layer_unsupported',
@@ -244,5 +332,3 @@ const attributes: Case[] = [
   },
   { rule: '57', title: 'a link to nothing', layers: [[symlink('y', '')]], fails: 'layer_corrupt' },
 ];
-
-runCases('attributes', attributes);

@@ -1,7 +1,11 @@
-import { builderTime, type Case, defaults, runCases, sized } from '../support/layer-cases.ts';
-import { dir, file, hardlink, symlink, whiteout } from '../support/tar-builder.ts';
+import { builderTime, type Case, defaults, sized } from '../../support/layer-cases.ts';
+import { dir, file, hardlink, symlink, whiteout } from '../../support/tar-builder.ts';
 
-const breakouts: Case[] = [
+/** Links `l1` to `l<count>`, each to the one before it, the first to `end`. */
+const chain = (count: number) =>
+  Array.from({ length: count }, (_, i) => symlink(`l${i + 1}`, i === 0 ? 'end' : `l${i}`));
+
+export const breakouts: Case[] = [
   {
     rule: '1',
     title: '.. is kept inside, with a warning',
@@ -100,6 +104,45 @@ const breakouts: Case[] = [
     expect: { './a/b': { type: 'symlink' }, './d/c/y': {}, './d/c/x': null },
   },
   {
+    rule: '3, 11',
+    title: 'a file on the way, behind a link, becomes a directory where it is',
+    layers: [[file('real/f', 'x'), symlink('l', 'real/f')], [file('l/x')]],
+    expect: { './real/f': { type: 'dir' }, './real/f/x': {}, './l': { type: 'symlink' } },
+  },
+  {
+    rule: '3',
+    title: 'a chain of links as long as the kernel follows, and one that is longer',
+    layers: [
+      [dir('end'), ...chain(40), file('l40/x')],
+      [symlink('l41', 'l40'), file('l41/y')],
+    ],
+    fails: 'layer_hostile',
+    names: 'l41/y',
+  },
+  {
+    rule: '3',
+    title: 'a link to itself',
+    layers: [[symlink('me', 'me'), file('me/x')]],
+    fails: 'layer_hostile',
+    names: 'me/x',
+  },
+  {
+    rule: '5, CVE-2026-23950',
+    title:
+      'names that collide when folded are different entries, and a link under one is none under the other',
+    layers: [
+      [
+        symlink('Dir', '/outside'),
+        dir('dir'),
+        file('dir/x'),
+        symlink('ß', '/outside'),
+        dir('ss'),
+        file('ss/y'),
+      ],
+    ],
+    expect: { './dir/x': {}, './ss/y': {}, './Dir': { type: 'symlink' }, './outside': null },
+  },
+  {
     rule: '9, CVE-2021-29136',
     title: 'the root cannot become a link',
     layers: [[{ name: '.', type: '2', link: '/outside' }, file('x')]],
@@ -155,6 +198,29 @@ const breakouts: Case[] = [
     title: 'a hard link to itself changes nothing',
     layers: [[file('f', 'data'), hardlink('f', './f')]],
     expect: { './f': { size: 4, linkGroup: '' } },
+  },
+  {
+    rule: '12',
+    title: 'a hard link to itself, where there is nothing',
+    layers: [[hardlink('f', 'f')]],
+    fails: 'layer_corrupt',
+    names: 'f',
+  },
+  ...['/outside/secret', '../../outside/secret', '../0-flat/x', '', '.', '..', '/'].map(
+    (link): Case => ({
+      rule: '12',
+      title: `a hard link to ${JSON.stringify(link)}`,
+      layers: [[dir('d'), hardlink('d/h', link)]],
+      fails: /outside|flat/.test(link) ? 'layer_corrupt' : 'layer_hostile',
+      names: 'd/h',
+    }),
+  ),
+  {
+    rule: '12, 3',
+    title: 'a hard link through a loop',
+    layers: [[symlink('a', 'b'), symlink('b', 'a'), hardlink('h', 'a/x')]],
+    fails: 'layer_hostile',
+    names: 'h',
   },
   {
     rule: '12',
@@ -215,5 +281,3 @@ const breakouts: Case[] = [
     warns: ['link_with_body'],
   },
 ];
-
-runCases('names and links that lead out', breakouts);

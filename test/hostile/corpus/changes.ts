@@ -1,7 +1,7 @@
-import { builderTime, type Case, defaults, runCases, sized } from '../support/layer-cases.ts';
-import { dir, file, symlink, whiteout } from '../support/tar-builder.ts';
+import { builderTime, type Case, defaults, sized } from '../../support/layer-cases.ts';
+import { dir, file, symlink, whiteout } from '../../support/tar-builder.ts';
 
-const changes: Case[] = [
+export const changes: Case[] = [
   {
     rule: '7',
     title: 'a file over a full directory, a directory over a file',
@@ -123,5 +123,3 @@ const changes: Case[] = [
     },
   },
 ];
-
-runCases('changes to what is there', changes);

@@ -1,7 +1,7 @@
-import { type Case, defaults, runCases, sized } from '../support/layer-cases.ts';
-import { dir, file, hardlink, opaque, symlink, whiteout } from '../support/tar-builder.ts';
+import { type Case, defaults, sized } from '../../support/layer-cases.ts';
+import { dir, file, hardlink, opaque, symlink, whiteout } from '../../support/tar-builder.ts';
 
-const whiteouts: Case[] = [
+export const whiteouts: Case[] = [
   {
     rule: '18',
     title: 'a whiteout spares what its own layer wrote, before it or after',
@@ -127,11 +127,55 @@ const whiteouts: Case[] = [
     layers: [[file('.wh..wh.plnk/1'), hardlink('a', '.wh..wh.plnk/1')]],
     fails: 'layer_corrupt',
   },
+  ...['a/.wh..wh.plnk', 'a/.wh..wh.aufs', 'a/.wh..wh.orph/x', '.wh..wh..opq/x', 'a/.wh..wh..opq/x'].map(
+    (name): Case => ({
+      rule: '25',
+      title: `bookkeeping of AUFS where AUFS has none: ${name}`,
+      layers: [[file('a/b')], [file(name)]],
+      fails: 'layer_hostile',
+      names: name,
+    }),
+  ),
   {
     rule: '26',
-    title: 'a directory with the name of a whiteout',
-    layers: [[file('.wh.etc/passwd')]],
-    fails: 'layer_hostile',
+    title: 'only the last part of a name makes a marker: a directory .wh.etc is a real one',
+    layers: [
+      [dir('etc', { mode: 0o711 }), file('etc/kept')],
+      [file('.wh.etc/passwd', 'x'), file('d/.wh./y', 'x')],
+      [file('.wh.etc/more', 'x'), whiteout('.wh.etc/passwd')],
+    ],
+    expect: {
+      './etc': { mode: 0o711 },
+      './etc/kept': {},
+      './.wh.etc': defaults,
+      './.wh.etc/passwd': null,
+      './.wh.etc/more': {},
+      './d/.wh./y': {},
+    },
+  },
+  {
+    rule: '18, 20',
+    title: 'a whiteout of a parent of what its own layer wrote',
+    layers: [
+      [file('a/b/old'), file('a/old')],
+      [file('a/b/new'), whiteout('a')],
+    ],
+    expect: { './a': defaults, './a/b': defaults, './a/b/new': {}, './a/b/old': null, './a/old': null },
+  },
+  {
+    rule: '24',
+    title: 'a whiteout of a way that leads up hides what it leads to',
+    layers: [[file('a/x'), file('b')], [{ name: 'a/../.wh.b' }]],
+    expect: { './a/x': {}, './b': null },
+  },
+  {
+    rule: '27',
+    title: 'a whiteout through a link that leads out hides nothing outside',
+    layers: [
+      [symlink('out', '../../outside'), dir('d')],
+      [whiteout('out/secret'), opaque('out')],
+    ],
+    expect: { './out': { type: 'symlink' }, './outside': null },
   },
   {
     rule: '2.1',
@@ -224,5 +268,3 @@ const whiteouts: Case[] = [
     fails: 'layer_hostile',
   },
 ];
-
-runCases('whiteouts and opaque directories', whiteouts);
