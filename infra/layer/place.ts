@@ -97,7 +97,7 @@ export function placeHardlink(placing: Placing, node: DirNode, name: string, ent
 function replacing(placing: Placing, node: DirNode, name: string, entry: Entry, make: () => boolean): void {
   if (!make()) {
     clear(placing, node, name, entry);
-    if (!make()) throw new TypeError('something stands where all was removed');
+    if (!make()) throw hostile('somebody else makes files in the volume', entry.path);
   }
   made(placing, node, name, entry);
 }
