@@ -23,7 +23,7 @@ export interface StoreSweepDeps {
   leases: Pick<Leases, 'acquire' | 'release'>;
   volumes: Pick<Volumes, 'tree' | 'forget' | 'list'>;
   activations: Pick<Activations, 'tree' | 'forget' | 'list'>;
-  store: Pick<BlobStore, 'listBlobs' | 'listPartials' | 'removeBlob' | 'removePartial'>;
+  store: Pick<BlobStore, 'blobNames' | 'listBlobs' | 'listPartials' | 'removeBlob' | 'removePartial'>;
   drivers: (name: DriverName) => SweptDriver;
   /** Absolute path of the folder that activations are mounted in. */
   mountRoot: string;
@@ -191,16 +191,10 @@ async function sweepBlobs(
     report.blobs += 1;
     report.bytes += size;
   }
-  const files = await store.listBlobs();
-  const strangers = new Set(
-    sweeps.strangers(
-      'blobs',
-      files.map(({ digest }) => digest),
-    ),
-  );
-  for (const { digest, size } of files) {
+  const strangers = sweeps.strangers('blobs', await store.blobNames());
+  for (const { digest, size } of await store.listBlobs(strangers)) {
     // A file gets its name before its row: while anything is pulled, it may be on its way.
-    if (!strangers.has(digest) || sweeps.isPulling()) continue;
+    if (sweeps.isPulling()) continue;
     if (!(await attempts.make(() => store.removeBlob(digest)))) continue;
     report.blobs += 1;
     report.bytes += size;

@@ -11,14 +11,15 @@ export function blobsCommand(act: Act): Command {
       return openReading(session, ({ images }) => {
         const { out } = session;
         const blobs = images.blobs.list();
-        out.document(
-          blobs.map(({ createdAt, usedAt, ...blob }) => ({
-            ...blob,
-            createdAt: timeText(createdAt),
-            usedAt: timeText(usedAt),
-          })),
-        );
-        const rows = blobs.map((blob) => [
+        if (out.json)
+          out.document(
+            blobs.map(({ createdAt, usedAt, ...blob }) => ({
+              ...blob,
+              createdAt: timeText(createdAt),
+              usedAt: timeText(usedAt),
+            })),
+          );
+        const rows = (out.json ? [] : blobs).map((blob) => [
           blob.digest,
           bytesText(blob.size),
           bytesText(blob.rawSize),

@@ -1,4 +1,4 @@
-import type { ImageView } from '#db/images/index';
+import type { ImageSummary, ImageView } from '#db/images/index';
 import { exitCodes } from './exit.ts';
 import { imageNotFound } from './not-found.ts';
 import { bytesText, table, timeText } from './output.ts';
@@ -28,8 +28,8 @@ const imageDocument = (image: ImageView) => ({
 export async function listImages(session: Session): Promise<number> {
   const { out } = session;
   return openReading(session, ({ images }) => {
-    const found = images.images.list();
-    out.document(found.map(imageDocument));
+    if (out.json) out.document(images.images.list().map(imageDocument));
+    const found = out.json ? [] : images.images.summaries();
     if (found.length === 0) out.say('no images: flyd pull <family> --source s3://bucket/prefix');
     else for (const line of table(header, found.map(rowOf))) out.say(line);
     return exitCodes.done;
@@ -38,12 +38,12 @@ export async function listImages(session: Session): Promise<number> {
 
 const header = ['IMAGE', 'FAMILY', 'DRIVER', 'STATE', 'LAYERS', 'SIZE', 'UNPACKED', 'ACTIVATIONS', 'USED'];
 
-const rowOf = (image: ImageView): string[] => [
+const rowOf = (image: ImageSummary): string[] => [
   image.id,
   image.family,
   image.driver,
   image.state,
-  String(image.layers.length),
+  String(image.layerCount),
   bytesText(image.size),
   bytesText(image.rawSize),
   String(image.activations.length),
@@ -55,8 +55,8 @@ export async function showImage(session: Session, wanted: string): Promise<numbe
   const { out } = session;
   return openReading(session, ({ images }) => {
     const id = images.images.search(wanted)?.id;
-    const image = images.images.list().find((candidate) => candidate.id === id);
-    if (image === undefined) throw imageNotFound(wanted);
+    const image = id === undefined ? null : images.images.view(id);
+    if (image === null) throw imageNotFound(wanted);
     out.document(imageDocument(image));
     out.say(`${image.id}  ${image.family}  ${image.state}`);
     out.say(

@@ -34,7 +34,10 @@ export interface BlobStore {
   removePartial(id: string): Promise<void>;
   /** True when the blob was there. */
   removeBlob(digest: Digest): Promise<boolean>;
-  listBlobs(): Promise<{ digest: Digest; size: number }[]>;
+  /** The blobs that have a file, by its name alone: cheap, however many there are. */
+  blobNames(): Promise<Digest[]>;
+  /** Those of the digests (default: all) that have a file, with its size. */
+  listBlobs(digests?: readonly Digest[]): Promise<{ digest: Digest; size: number }[]>;
   /** Partials with their bytes and the time of their last change in ms since 1970; an id whose journal alone is left has 0 bytes. */
   listPartials(): Promise<{ id: string; bytes: number; modifiedMs: number }[]>;
 }
@@ -63,6 +66,8 @@ const spoiling: readonly string[] = [
   'object_changed',
   'size_mismatch',
 ];
+
+const statsAtOnce = 256;
 
 /** A blob store below `dir`, which exists. `checkpointBytes`: how much a crash may cost at most; default 16 MiB. */
 export function createBlobStore(dir: string, { checkpointBytes = 16 * 1024 * 1024 } = {}): BlobStore {
@@ -130,11 +135,19 @@ export function createBlobStore(dir: string, { checkpointBytes = 16 * 1024 * 102
     }
   }
 
-  async function listBlobs(): Promise<{ digest: Digest; size: number }[]> {
+  const blobNames = async (): Promise<Digest[]> =>
+    (await namesIn(blobsDir)).filter((name) => /^[0-9a-f]{64}$/.test(name)).map(digestOfHex);
+
+  async function listBlobs(digests?: readonly Digest[]): Promise<{ digest: Digest; size: number }[]> {
+    const wanted = digests ?? (await blobNames());
     const blobs: { digest: Digest; size: number }[] = [];
-    for (const name of await namesIn(blobsDir)) {
-      const found = /^[0-9a-f]{64}$/.test(name) ? await statOrNull(join(blobsDir, name)) : null;
-      if (found?.isFile() === true) blobs.push({ digest: digestOfHex(name), size: found.size });
+    for (let at = 0; at < wanted.length; at += statsAtOnce) {
+      const batch = wanted.slice(at, at + statsAtOnce);
+      const found = await Promise.all(batch.map((digest) => statOrNull(pathOf(digest))));
+      found.forEach((stats, index) => {
+        const digest = batch[index];
+        if (stats?.isFile() === true && digest !== undefined) blobs.push({ digest, size: stats.size });
+      });
     }
     return blobs;
   }
@@ -176,6 +189,7 @@ export function createBlobStore(dir: string, { checkpointBytes = 16 * 1024 * 102
     measure: (digest, limits, signal) => measureWhole({ path: pathOf(digest), digest, limits, signal }),
     removePartial,
     removeBlob: (digest) => unlinkDurably(pathOf(digest)),
+    blobNames,
     listBlobs,
     listPartials,
   };

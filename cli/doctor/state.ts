@@ -64,7 +64,7 @@ export async function checkRuns(stateDir: string): Promise<{ findings: Finding[]
   }
   const owners = createOwnerLocks({ folder: paths.owners });
   try {
-    const verdict = db.pragma('integrity_check(1)', { simple: true });
+    const verdict = db.pragma('quick_check(1)', { simple: true });
     const { version } = db.prepare('SELECT sqlite_version() AS version').get() as { version: string };
     const intact =
       verdict === 'ok'
@@ -76,7 +76,7 @@ export async function checkRuns(stateDir: string): Promise<{ findings: Finding[]
           );
     const engine = openEngine({ db, machines: [], owners });
     const runs = engine.runs({ live: true });
-    const newest = engine.runs().reduce((latest, run) => Math.max(latest, run.updatedAt), 0);
+    const newest = engine.runs({ limit: 100 }).reduce((latest, run) => Math.max(latest, run.updatedAt), 0);
     return {
       findings: [intact, ...checkLive(runs, (token) => owners.isHeld(token))],
       lastSeen: newest === 0 ? null : newest,

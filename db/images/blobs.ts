@@ -7,10 +7,10 @@ import { write } from '../open.ts';
 import { joinWrite } from './joined.ts';
 import { type LeaseHold, type Leases, sweepLease } from './leases.ts';
 import type { LiveRuns } from './live-runs.ts';
-import { blobSources, blobs, imageBlobs } from './schema.ts';
+import { blobSources, blobs } from './schema.ts';
 import { endpointOf, type ObjectAt, type SourceIdentity } from './sources.ts';
 
-const { and, count, eq } = orm;
+const { and, eq } = orm;
 
 /** What the database knows of a blob's bytes. */
 export interface BlobFacts {
@@ -61,6 +61,12 @@ export function createBlobs(db: Database, live: LiveRuns, leases: Leases): Blobs
     rawSize: blobs.rawSize,
     mediaType: blobs.mediaType,
   };
+
+  const listed = db.prepare<[], BlobView>(`
+    SELECT digest, size, diff_id AS diffId, raw_size AS rawSize, media_type AS mediaType, state,
+      (SELECT count(*) FROM image_blobs WHERE image_blobs.digest = blobs.digest) AS "references",
+      created_at AS createdAt, used_at AS usedAt
+    FROM blobs ORDER BY created_at, digest`);
 
   const find = (digest: Digest): BlobFacts | null =>
     query
@@ -156,16 +162,7 @@ export function createBlobs(db: Database, live: LiveRuns, leases: Leases): Blobs
           .run();
       });
     },
-    list() {
-      const { createdAt, usedAt, state } = blobs;
-      return query
-        .select({ ...facts, state, createdAt, usedAt, references: count(imageBlobs.image) })
-        .from(blobs)
-        .leftJoin(imageBlobs, eq(imageBlobs.digest, blobs.digest))
-        .groupBy(blobs.digest)
-        .orderBy(blobs.createdAt, blobs.digest)
-        .all();
-    },
+    list: () => listed.all(),
   };
 }
 

@@ -5,12 +5,13 @@ import type { DriverName, LayerMediaType } from '#core/image';
 import { drizzle, orm } from '../drizzle.ts';
 import { write } from '../open.ts';
 import type { Blobs } from './blobs.ts';
+import { createImageViews, type ImageViews } from './image-views.ts';
 import type { LiveRuns } from './live-runs.ts';
-import { activations, blobs, imageBlobs, images } from './schema.ts';
+import { activations, imageBlobs, images } from './schema.ts';
 import { identityOf, type SourceIdentity } from './sources.ts';
 import type { Volumes } from './volumes.ts';
 
-const { and, asc, desc, eq } = orm;
+const { and, desc, eq } = orm;
 
 export type ImageRow = typeof images.$inferSelect;
 
@@ -53,7 +54,12 @@ export interface ImageView extends ImageRow {
   activations: string[];
 }
 
-export interface Images {
+/** An image as a list has it. */
+export interface ImageSummary extends Omit<ImageView, 'layers'> {
+  layerCount: number;
+}
+
+export interface Images extends ImageViews {
   /** Commits the id of an image that is going to be made; the same effect always gets the same row. */
   reserve(image: NewImage, now: number): ImageRow;
   /**
@@ -72,7 +78,6 @@ export interface Images {
   drop(id: string): string[];
   /** Exempts a complete image from eviction, or no longer; false when there is none of this id. */
   pin(id: string, pinned: boolean): boolean;
-  list(): ImageView[];
 }
 
 /** The rows of `images` and `image_blobs`. */
@@ -125,18 +130,6 @@ export function createImages(
       query.insert(imageBlobs).values({ image: id, position, digest, key, etag }).run();
     });
   }
-
-  const layersOf = (id: string): ImageLayerView[] => {
-    const { digest, diffId, size, rawSize, mediaType } = blobs;
-    const { key, etag } = imageBlobs;
-    return query
-      .select({ key, etag, digest, diffId, size, rawSize, mediaType })
-      .from(imageBlobs)
-      .innerJoin(blobs, eq(blobs.digest, imageBlobs.digest))
-      .where(eq(imageBlobs.image, id))
-      .orderBy(asc(imageBlobs.position))
-      .all();
-  };
 
   return {
     reserve({ id, family, source, driver, effect }, now) {
@@ -237,18 +230,6 @@ export function createImages(
             .where(and(eq(images.id, id), eq(images.state, 'complete')))
             .run().changes > 0,
       ),
-    list() {
-      const rows = query.select().from(images).orderBy(asc(images.createdAt), asc(images.id)).all();
-      return rows.map((row) => {
-        const layers = layersOf(row.id);
-        return {
-          ...row,
-          layers,
-          size: layers.reduce((sum, layer) => sum + layer.size, 0),
-          rawSize: layers.reduce((sum, layer) => sum + layer.rawSize, 0),
-          activations: activationsOf(row.id),
-        };
-      });
-    },
+    ...createImageViews(db),
   };
 }

@@ -20,7 +20,7 @@ export type {
 export type { BlobFacts, Blobs, BlobView } from './blobs.ts';
 export { takeCensus } from './census.ts';
 export type { Eviction, Evictions, EvictionWish } from './eviction.ts';
-export type { CompleteImage, ImageLayerView, ImageRow, Images, ImageView } from './images.ts';
+export type { CompleteImage, ImageLayerView, ImageRow, ImageSummary, Images, ImageView } from './images.ts';
 export { type LeaseClaim, type LeaseHold, type Leases, sweepLease } from './leases.ts';
 export { downloadIdOf, type ObjectAt, type SourceIdentity } from './sources.ts';
 export type { Sweeps } from './sweep.ts';

@@ -50,9 +50,9 @@ export function createSweeps(db: Database, live: LiveRuns): Sweeps {
     UPDATE volumes SET state = 'removing' WHERE id NOT IN (SELECT id FROM live) RETURNING id`);
 
   const knownIds = {
-    volumes: () => query.select({ id: volumes.id }).from(volumes).all(),
-    activations: () => query.select({ id: activations.id }).from(activations).all(),
-    blobs: () => query.select({ id: blobs.digest }).from(blobs).all(),
+    volumes: db.prepare<[], string>('SELECT id FROM volumes').pluck(),
+    activations: db.prepare<[], string>('SELECT id FROM activations').pluck(),
+    blobs: db.prepare<[], string>('SELECT digest FROM blobs').pluck(),
   };
 
   return {
@@ -107,7 +107,8 @@ export function createSweeps(db: Database, live: LiveRuns): Sweeps {
       );
     },
     strangers(table, ids) {
-      const known = new Set<string>(knownIds[table]().map((row) => row.id));
+      if (ids.length === 0) return [];
+      const known = new Set(knownIds[table].all());
       return ids.filter((id) => !known.has(id));
     },
     isPulling: () => live.oldestPull() !== null,
