@@ -14,6 +14,7 @@ export const errorCodes = {
   // the engine and the database
   run_not_found: 'no run has this id',
   run_not_active: 'the run has already ended',
+  reset_refused: 'the run cannot be set back to this point of its history',
   tag_unreachable: 'the run has ended, and never had the tag that was waited for',
   run_in_use: 'the run is live, or a live run has it as its child',
   killed: 'the run was killed',

@@ -2,6 +2,7 @@ import type { ErrorRecord } from '#core/errors';
 import type { Operation } from '#db/engine/index';
 import { type Draft, note, type Rules } from './draft.ts';
 import { lookAgain, wake } from './retry.ts';
+import { beginFork, reset } from './rewind.ts';
 import type { LiveRun, Mail } from './run.ts';
 import { accepts, knows, type MachineEvent } from './statechart.ts';
 import { forgetEverything, step } from './step.ts';
@@ -30,7 +31,8 @@ function take(run: LiveRun, mail: Mail, draft: Draft, rules: Rules): void {
   switch (mail.type) {
     case 'begin':
       if (run.seq > 0) return;
-      step(run, mail, { type: 'xstate.init' }, null, draft, rules);
+      if (run.origin === null) step(run, mail, { type: 'xstate.init' }, null, draft, rules);
+      else beginFork(run, run.origin, draft, rules);
       return;
     case 'result':
       takeResult(run, mail, draft, rules);
@@ -57,7 +59,7 @@ function take(run: LiveRun, mail: Mail, draft: Draft, rules: Rules): void {
 const wakes = (mail: Mail): boolean =>
   mail.type === 'cancel' ||
   mail.type === 'kill' ||
-  (mail.type === 'event' && mail.event.type === 'flyd.retry');
+  (mail.type === 'event' && /^flyd\.(?:retry|reset)$/.test(mail.event.type));
 
 /** A parked run takes nothing; what was only in memory goes to its inbox, for later. */
 function keep(mail: Mail, draft: Draft): void {
@@ -107,6 +109,10 @@ function takeEvent(run: LiveRun, mail: Mail & { type: 'event' }, draft: Draft, r
   if (event.type === 'flyd.retry') {
     draft.operations.push(applied);
     wake(run, draft, rules);
+    return;
+  }
+  if (event.type === 'flyd.reset') {
+    reset(run, mail, draft, rules);
     return;
   }
   if (child !== null) {

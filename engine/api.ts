@@ -71,6 +71,14 @@ export interface StartedRun<D extends Definition = Definition> {
   joined: boolean;
 }
 
+export interface ForkOptions<D extends Definition = Definition> {
+  seq: number;
+  id?: string;
+  /** What the copy shows as its input, and its key is made of; what is in its context stays. */
+  input?: InputOf<D>;
+  key?: string | null;
+}
+
 export interface WaitOptions {
   /** `settled`: also when nothing of it moves because the world lacks something, or it waits for a person. */
   until?: 'ended' | 'settled';
@@ -104,8 +112,18 @@ export interface Engine {
   kill(id: string, options?: { reason?: string }): Promise<void>;
   /** Deletes a run that has ended, with its history. Throws `run_in_use` for one that is live, or a live run's child. */
   purge(id: string): Promise<void>;
-  /** Lets what is parked or pending in the run, and below it, try again. */
-  retry(id: string): Promise<void>;
+  /**
+   * Lets what is parked or pending in the run, and below it, try again. With `from` (a commit of its history)
+   * the run is first set back to there: what it has under way is given up, what it had then begins anew. A run
+   * that has failed is live again, at `from` or at the moment before it failed. Throws `reset_refused` when
+   * something would be done twice, `run_conflict` when another live run has its key.
+   */
+  retry(id: string, options?: { from?: number }): Promise<void>;
+  /**
+   * Starts a copy of the run as it was after commit `seq`; what was under way then begins anew. Throws
+   * `reset_refused` when it had ended by then, `run_conflict` when the key is another live run's.
+   */
+  fork<D extends Definition>(id: RunId<D> | string, options: ForkOptions<D>): Promise<StartedRun<D>>;
   wait<D extends Definition>(id: RunId<D> | string, options?: WaitOptions): Promise<RunView<D>>;
   /**
    * Until a state of the run has the tag, or one of them, or had it for however short since the call. When

@@ -86,6 +86,12 @@ export function snapshotOrPatch(
     : { patch: JSON.stringify(diff(before, after)), snapshot: null };
 }
 
+/** The deadlines that the run has after a commit, for who goes back there; null when it has none. */
+export const timersText = ({ timers }: LiveRun): string | null =>
+  timers.size === 0
+    ? null
+    : JSON.stringify([...timers].map(([timer, { event, dueAt }]) => ({ timer, event, dueAt })));
+
 /** A row of history for something that was no transition: a failed attempt, a park, a retry. */
 export function note(
   run: LiveRun,
@@ -103,6 +109,7 @@ export function note(
     effects: '[]',
     ms,
     error: recordOf(error),
+    timers: timersText(run),
     ...snapshotOrPatch(run, run.json, run.json),
   });
 }

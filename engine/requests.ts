@@ -4,6 +4,7 @@ import type { Engine } from './api.ts';
 import type { Host } from './host.ts';
 import { toText } from './json.ts';
 import type { Registry } from './registry.ts';
+import { createRewinds } from './rewinds.ts';
 import { started, toStart } from './start.ts';
 import type { System } from './types.ts';
 
@@ -32,7 +33,7 @@ export function createRequests({
   system,
   own,
   rowOf,
-}: RequestParts): Pick<Engine, 'start' | 'resume' | 'send' | 'cancel' | 'kill' | 'purge' | 'retry'> {
+}: RequestParts): Pick<Engine, 'start' | 'resume' | 'send' | 'cancel' | 'kill' | 'purge' | 'retry' | 'fork'> {
   /** A write that fails may be durable all the same: what this process owns is then looked at again. */
   function writing<T>(work: () => T): T {
     try {
@@ -148,12 +149,9 @@ export function createRequests({
       );
     },
 
-    async retry(id) {
-      writing(() => {
-        insertEvent(rowOf(id), JSON.stringify({ type: 'flyd.retry' }), null);
-        takeTree(id);
-        host.look();
-      });
-    },
+    ...createRewinds(
+      { token, host, reads, commits, registry, system, own, rowOf },
+      { writing, takeTree, insertEvent },
+    ),
   };
 }

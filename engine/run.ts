@@ -1,6 +1,7 @@
 import type { ErrorRecord } from '#core/errors';
 import type { EffectRow, LinkRow, RunRow, TimerRow } from '#db/engine/index';
 import type { Definition } from './definition.ts';
+import type { Past } from './past.ts';
 import type { MachineEvent, Snapshot } from './statechart.ts';
 import type { Json } from './types.ts';
 
@@ -30,6 +31,8 @@ export interface LiveRun {
   rebased: boolean;
   state: string;
   tags: readonly string[];
+  /** Of a fork that has not begun: where it begins. */
+  origin: { run: string; past: Past } | null;
   /** By tag: the last commit whose states had it. */
   tagsLast: Record<string, number>;
   /** Commits so far; what the next commit expects to find. */
@@ -127,12 +130,14 @@ export function liveRun(
     priority: row.priority,
     startAt: row.startAt,
     held: row.afterRun !== null || row.replaces !== null,
-    begun: row.seq > 0,
+    // One that failed and was brought back needs a place of its queue again.
+    begun: row.seq > 0 && (row.queue === null || row.admitted),
     snapshot: null,
     json: parse(row.snapshot),
     rebased: false,
     state: row.state,
     tags: JSON.parse(row.tags) as string[],
+    origin: parse(row.origin) as LiveRun['origin'],
     tagsLast: JSON.parse(row.tagsLast) as Record<string, number>,
     seq: row.seq,
     epoch: row.epoch,

@@ -1,7 +1,7 @@
 import { type ErrorRecord, FlydError, toErrorRecord, unrecoverable } from '#core/errors';
 import type { NewRun, Operation } from '#db/engine/index';
 import { continuation, newRun } from './continuation.ts';
-import { type Draft, note, type Rules, recordOf, snapshotOrPatch } from './draft.ts';
+import { type Draft, note, type Rules, recordOf, snapshotOrPatch, timersText } from './draft.ts';
 import { toText } from './json.ts';
 import type { LiveRun, Mail } from './run.ts';
 import {
@@ -70,6 +70,7 @@ export function step(
     effects: JSON.stringify(started),
     ms,
     error: recordOf(error ?? standing.error),
+    timers: timersText(run),
     ...snapshotOrPatch(run, before, json),
   });
 }
@@ -92,7 +93,7 @@ function settle(run: LiveRun, mail: Mail): Operation[] {
 function carry(run: LiveRun, command: Command, started: string[], draft: Draft, rules: Rules): Operation[] {
   switch (command.type) {
     case 'spawn':
-      started.push(command.src === command.child ? command.src : `${command.src}#${command.child}`);
+      started.push(nameOf(command));
       return [spawn(run, command, rules)];
     case 'stop': {
       const { child } = command;
@@ -123,7 +124,16 @@ function carry(run: LiveRun, command: Command, started: string[], draft: Draft, 
   }
 }
 
-function spawn(run: LiveRun, { child, src, input }: Command & { type: 'spawn' }, rules: Rules): Operation {
+/** How the history names what was started. */
+export const nameOf = ({ child, src }: { child: string; src: string }): string =>
+  src === child ? src : `${src}#${child}`;
+
+/** An effect or a child run is started: notes it in the run, and gives what is to be written. */
+export function spawn(
+  run: LiveRun,
+  { child, src, input }: Command & { type: 'spawn' },
+  rules: Rules,
+): Operation {
   const epoch = ++run.epoch;
   const definition = run.definition.children[src];
   if (definition === undefined) {

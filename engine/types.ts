@@ -61,6 +61,8 @@ export interface RunView<D extends Definition = Definition> {
   labels: Record<string, string>;
   /** The run that it handed its work to: that one's output is the result. */
   continuedAs: string | null;
+  /** The run and the commit that it is a copy of, or null. */
+  forkedFrom: { run: string; seq: number } | null;
   parents: string[];
   createdAt: number;
   updatedAt: number;

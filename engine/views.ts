@@ -36,6 +36,7 @@ export function viewOf<D extends Definition>(reads: Reads, row: RunRow): RunView
     waitsFor,
     labels: (parse(row.labels) ?? {}) as Record<string, string>,
     continuedAs: row.continuedAs === null ? null : (reads.run(row.continuedAs)?.uid ?? null),
+    forkedFrom: parse(row.forkedFrom) as RunView['forkedFrom'],
     parents: reads.parents(row.id).map(({ uid }) => uid),
     createdAt: row.createdAt,
     updatedAt: row.updatedAt,

@@ -11,9 +11,11 @@ import type {
   QueueSetting,
   RunWrite,
   Sent,
+  StartedRow,
   StartOutcome,
   StartWish,
 } from './records.ts';
+import { createRewind, type ForkWish, type Reopened, type ReopenWish } from './rewind.ts';
 import { createStarting } from './starting.ts';
 import { prepareAll } from './statements.ts';
 import { createRefreshStatus } from './statuses.ts';
@@ -36,6 +38,10 @@ export interface Commits {
   setQueue(name: string, setting: QueueSetting): void;
   /** Says why a run cannot be loaded, and touches nothing else of it. */
   parkRow(run: number, parked: string): void;
+  /** A failed run is live again, with the wish to be set back in its inbox. */
+  reopen(run: number, wish: ReopenWish): Reopened;
+  /** Inserts a run that is to begin in the middle. */
+  fork(run: NewRun, wish: ForkWish): StartedRow | { conflict: string };
   putDefinition(definition: {
     hash: string;
     machine: string;
@@ -53,6 +59,7 @@ export function createCommits(db: Database): Commits {
   const starting = createStarting(sql, holds, refreshStatus);
   const ending = createEnding(sql, holds, refreshStatus);
   const apply = createApply({ sql, ending, starting });
+  const rewind = createRewind(sql, { refreshStatus, insertRow: starting.insert });
 
   function commit(writes: readonly RunWrite[]): Committed[] {
     return write(db, () => writes.map(commitRun));
@@ -99,6 +106,8 @@ export function createCommits(db: Database): Commits {
         if (sql.sendEvent.run({ run, event, dedupe, at }).changes > 0) return 'accepted';
         return dedupe !== null && sql.wasSent.get(run, dedupe) !== undefined ? 'duplicate' : 'ended';
       }),
+    reopen: (run, wish) => write(db, () => rewind.reopen(run, wish)),
+    fork: (run, wish) => write(db, () => rewind.fork(run, wish)),
     requestCancel: (run, cancel) => write(db, () => sql.requestCancel.run(cancel, run).changes > 0),
     requestKill: (run, killed) => write(db, () => sql.requestKill.run(killed, run).changes > 0),
     purge: (run) => write(db, () => purge(sql, run)),

@@ -7,6 +7,8 @@ export interface Ending {
   end(run: number, at: number): void;
   /** `closing`: because the parent ends, and not because it stopped the child. */
   release(parent: number, wish: { childId: string; reason: string; closing: boolean }): void;
+  /** Cancels a run that nobody wants any more. */
+  abandon(run: number, reason: string): void;
 }
 
 interface Result {
@@ -71,11 +73,15 @@ export function createEnding(sql: Statements, holds: Holds, refreshStatus: Refre
       sql.makeStandalone.run(link.child);
       return;
     }
-    const { wanted } = sql.stillWanted.get(link.child, link.child) as { wanted: number };
-    if (wanted === 0) sql.requestCancel.run(JSON.stringify({ reason }), link.child);
+    abandon(link.child, reason);
   }
 
-  return { end, release };
+  function abandon(run: number, reason: string): void {
+    const { wanted } = sql.stillWanted.get(run, run) as { wanted: number };
+    if (wanted === 0) sql.requestCancel.run(JSON.stringify({ reason }), run);
+  }
+
+  return { end, release, abandon };
 }
 
 function errorOfEnd(uid: string, status: string, error: string | null): unknown {

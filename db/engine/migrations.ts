@@ -186,4 +186,12 @@ CREATE INDEX runs_ended ON runs (ended_at) WHERE ended_at IS NOT NULL;
 CREATE INDEX events_run ON events (run);
 `,
   },
+  {
+    version: 6,
+    sql: `
+ALTER TABLE runs ADD COLUMN origin TEXT;
+ALTER TABLE runs ADD COLUMN forked_from TEXT;
+ALTER TABLE transitions ADD COLUMN timers TEXT;
+`,
+  },
 ];

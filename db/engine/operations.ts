@@ -35,11 +35,14 @@ export function createApply({ sql, ending, starting }: OperationParts): Apply {
         return;
       case 'child.start': {
         const { childId, epoch, onClose } = operation;
+        const before = operation.instead === true ? sql.linkedChild.get(run, childId) : undefined;
         const { id: child, joined } = starting.insert(operation.run, { owner, standalone: false, at });
         sql.putLink.run({ parent: run, childId, epoch, child, joined: joined ? 1 : 0, onClose });
         // A new request is a new try: a child that waits for a person is woken by joining it.
         if (joined) sql.wakeParked.run({ run: child, at });
         else born.push(child);
+        const old = (before as { child: number } | undefined)?.child;
+        if (old !== undefined && old !== child) ending.abandon(old, 'its parent was set back');
         return;
       }
       case 'child.release':
@@ -80,6 +83,12 @@ export function createApply({ sql, ending, starting }: OperationParts): Apply {
           });
         return;
       }
+      case 'cancel.forget':
+        sql.forgetCancel.run(run);
+        return;
+      case 'fork.begun':
+        sql.forkBegun.run(run);
+        return;
       case 'event.out':
         sql.insertEvent.run({
           run,

@@ -28,7 +28,7 @@ export function createReads(db: Database) {
       SELECT last FROM runs WHERE id = ?
       UNION ALL SELECT t.prev FROM chain JOIN transitions t ON t.id = chain.id WHERE t.prev IS NOT NULL)
     SELECT t.id, t.run, t.seq, t.prev, t.at, t.event, t.from_state AS fromState, t.to_state AS toState, t.effects,
-      t.ms, t.error, t.definition, t.patch, t.snapshot
+      t.ms, t.error, t.definition, t.patch, t.snapshot, t.timers
     FROM chain JOIN transitions t ON t.id = chain.id ORDER BY t.id`);
   const dataVersion = db.prepare('PRAGMA data_version').pluck();
   const claim = db.prepare(

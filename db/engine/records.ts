@@ -38,6 +38,8 @@ export interface HistoryWrite {
   error: string | null;
   patch: string | null;
   snapshot: string | null;
+  /** The deadlines after it, as a JSON array. */
+  timers: string | null;
 }
 
 export type Operation =
@@ -57,7 +59,15 @@ export type Operation =
   | { type: 'effect.drop'; child: string }
   | { type: 'timer.put'; timer: string; epoch: number; event: string; dueAt: number }
   | { type: 'timer.drop'; timer: string }
-  | { type: 'child.start'; childId: string; epoch: number; run: NewRun; onClose: 'cancel' | 'abandon' }
+  /** `instead`: of the child that has this id now, which is let go, unless it is the same run. */
+  | {
+      type: 'child.start';
+      instead?: true;
+      childId: string;
+      epoch: number;
+      run: NewRun;
+      onClose: 'cancel' | 'abandon';
+    }
   | { type: 'child.release'; childId: string; reason: string; closing: boolean }
   | { type: 'child.settle'; childId: string }
   /** The run has ended, and hands its work to a new one. */
@@ -65,7 +75,9 @@ export type Operation =
   | { type: 'event.applied'; id: number }
   | { type: 'event.keep'; event: string; child: string | null; epoch: number | null }
   | { type: 'event.toChild'; childId: string; event: string }
-  | { type: 'event.out'; event: string };
+  | { type: 'event.out'; event: string }
+  | { type: 'cancel.forget' }
+  | { type: 'fork.begun' };
 
 export interface NewRun {
   uid: string;
@@ -148,6 +160,10 @@ export interface RunRow {
   tags: string;
   tagsLast: string;
   snapshot: string | null;
+  /** Of a fork: `{ run, past }` until it has begun. */
+  origin: string | null;
+  /** Of a fork: the run and its commit, as JSON. */
+  forkedFrom: string | null;
   output: string | null;
   error: string | null;
   parked: string | null;

@@ -85,6 +85,10 @@ export const runs = sqliteTable('runs', {
   /** The oldest commit that compaction has left. */
   historyFrom: integer('history_from').notNull(),
   labels: text('labels'),
+  /** Of a fork that has not begun: what it begins from. */
+  origin: text('origin'),
+  /** Of a fork: the run and its commit, as JSON. */
+  forkedFrom: text('forked_from'),
 });
 
 export const schedules = sqliteTable('schedules', {
@@ -123,6 +127,8 @@ export const transitions = sqliteTable('transitions', {
   patch: text('patch'),
   /** Every 50th row holds the snapshot itself. */
   snapshot: text('snapshot'),
+  /** The deadlines after it, as a JSON array. */
+  timers: text('timers'),
 });
 
 export const effects = sqliteTable('effects', {

@@ -24,8 +24,8 @@ const statements = {
   lastOf: 'SELECT last FROM runs WHERE id = ?',
   setLast: 'UPDATE runs SET last = ? WHERE id = ?',
   insertTransition: `INSERT INTO transitions
-    (run, seq, prev, at, event, from_state, to_state, effects, ms, error, definition, patch, snapshot)
-    VALUES (@run, @seq, @prev, @at, @event, @fromState, @toState, @effects, @ms, @error, @definition, @patch, @snapshot)`,
+    (run, seq, prev, at, event, from_state, to_state, effects, ms, error, definition, patch, snapshot, timers)
+    VALUES (@run, @seq, @prev, @at, @event, @fromState, @toState, @effects, @ms, @error, @definition, @patch, @snapshot, @timers)`,
   putEffect: `INSERT OR REPLACE INTO effects (run, child, epoch, src, input, state, due_at)
     VALUES (@run, @child, @epoch, @src, @input, 'due', @dueAt)`,
   failEffect: `UPDATE effects SET state = @state, attempt = @attempt, looks = @looks, due_at = @dueAt, error = @error,
@@ -119,6 +119,13 @@ const statements = {
     ) < coalesce((SELECT places FROM queues WHERE name = @queue), 1))))`,
   setQueue: `INSERT INTO queues (name, places, ordering, keep_newest) VALUES (@name, @places, @ordering, @keepNewest)
     ON CONFLICT DO UPDATE SET places = excluded.places, ordering = excluded.ordering, keep_newest = excluded.keep_newest`,
+  keyHolder: 'SELECT uid FROM runs WHERE machine = ? AND key = ? AND ended_at IS NULL',
+  failed: `SELECT machine, key FROM runs WHERE id = ? AND seq = ? AND status = 'failed'`,
+  reopen: `UPDATE runs SET ended_at = NULL, status = 'waiting', error = NULL, output = NULL, owner = @owner, admitted = 0,
+    standalone = 1, updated_at = @at WHERE id = @run`,
+  forgetCancel: 'UPDATE runs SET cancel = NULL WHERE id = ?',
+  setOrigin: 'UPDATE runs SET origin = @origin, forked_from = @from WHERE id = @run',
+  forkBegun: 'UPDATE runs SET origin = NULL WHERE id = ?',
   parkRow: 'UPDATE runs SET parked = ? WHERE id = ? AND ended_at IS NULL',
   dropRetries: `DELETE FROM events WHERE run = ? AND direction = 'in' AND event = '{"type":"flyd.retry"}'`,
   putDefinition: `INSERT INTO definitions (hash, machine, version, config, created_at)

@@ -14,6 +14,9 @@ export interface ClientsOptions {
   broke(broken: unknown): void;
 }
 
+/** Answers that stay the same however often it is asked. */
+const refusals = ['run_not_active', 'run_conflict', 'reset_refused', 'tag_unreachable'];
+
 interface Waiting {
   readonly call: ClientCall;
   at: number;
@@ -83,7 +86,7 @@ export class Clients {
     if (waiting.asked !== process || !process.isAlive) return;
     const code = thrown instanceof FlydError ? thrown.code : '';
     this.#options.note(`${process.name} could not ${waiting.call.name}: ${String(thrown)}`);
-    if (code === 'run_not_active') this.#waiting.delete(waiting);
+    if (refusals.includes(code)) this.#waiting.delete(waiting);
     else if (isInjected(thrown) || code === 'interrupted' || code === 'run_not_found') this.#again(waiting);
     else this.#options.broke(thrown);
   }

@@ -314,7 +314,8 @@ class Simulation {
       const process = this.#random.pick(this.#hosts.up);
       this.#note(`${process.name} is asked to retry ${uid}`);
       // It may have ended by the retry of a run above it.
-      await Promise.all([process.engine.retry(uid).catch(unlessEnded), this.#after(process)]);
+      if (process.engine.run(uid).endedAt === null)
+        await Promise.all([process.engine.retry(uid).catch(unlessEnded), this.#after(process)]);
     }
   }
 

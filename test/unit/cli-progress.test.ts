@@ -11,7 +11,7 @@ const view = (run: Partial<RunView>): EngineEvent => ({
   run: {
     ...blank,
     ...{ machine: 'pull', state: '', tags: [], status: 'running', owner: 'me', input: null, parents: [] },
-    ...{ queue: null, priority: 0, waitsFor: [], labels: {}, continuedAs: null },
+    ...{ queue: null, priority: 0, waitsFor: [], labels: {}, continuedAs: null, forkedFrom: null },
     ...{ createdAt: 0, updatedAt: 0, endedAt: null },
     ...run,
   },
