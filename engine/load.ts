@@ -12,25 +12,43 @@ export function loadRun(
   row: RunRow,
   { reads, commits, registry, changed }: Pick<HostOptions, 'reads' | 'commits' | 'registry' | 'changed'>,
 ): LiveRun | null | undefined {
+  try {
+    return fitRun(row, { reads, registry });
+  } catch (thrown) {
+    commits.parkRow(row.id, JSON.stringify(toErrorRecord(thrown)));
+    changed([row.id]);
+    return null;
+  }
+}
+
+/**
+ * The stored run as this build would carry it on, migrated if need be; nothing is written. Undefined when
+ * the build does not have its machine; throws `snapshot_refused` or `machine_unknown` where it does not fit.
+ */
+export function fitRun(
+  row: RunRow,
+  { reads, registry }: Pick<HostOptions, 'reads' | 'registry'>,
+): LiveRun | undefined {
   const known = registry.find(row.machine);
   if (known === undefined) return undefined;
   const { id } = row;
   const stored = { row, effects: reads.effects(id), timers: reads.timers(id), links: reads.links(id) };
-  const run = liveRun(stored, known.definition, known.hash);
+  let run: LiveRun;
   try {
-    if (row.version !== run.definition.version) migrate(run, row.version);
-    if (run.seq > 0)
-      run.snapshot = revive(
-        run.definition.machine,
-        run.json,
-        [...run.timers.values()].map(({ event }) => event),
-      );
-    return run;
-  } catch (thrown) {
-    commits.parkRow(id, JSON.stringify(toErrorRecord(thrown)));
-    changed([id]);
-    return null;
+    run = liveRun(stored, known.definition, known.hash);
+  } catch (cause) {
+    throw unrecoverable('snapshot_refused', 'what is stored of the run is not JSON', {
+      subject: row.uid,
+      hint: 'its row was changed by something else than flyd: restore a backup, or cancel the run',
+      cause,
+    });
   }
+  if (row.version !== run.definition.version) migrate(run, row.version);
+  if (run.seq > 0) {
+    const events = [...run.timers.values()].map(({ event }) => event);
+    run.snapshot = revive(run.definition.machine, run.json, events);
+  }
+  return run;
 }
 
 function migrate(run: LiveRun, version: number): void {

@@ -5,6 +5,14 @@ import { applyPatch, type PatchOperation } from './json.ts';
 import type { ChildRun, HistoryRow, Hold, Json, RunView } from './types.ts';
 
 const parse = (text: string | null): Json => (text === null ? null : (JSON.parse(text) as Json));
+/** A row that something else has spoilt is no reason to show none of them. */
+function legible(text: string | null): Json {
+  try {
+    return parse(text);
+  } catch {
+    return null;
+  }
+}
 const parseError = (text: string | null): ErrorRecord | null => parse(text) as ErrorRecord | null;
 
 /** Generations below a run that are searched for the cause of its trouble. */
@@ -27,8 +35,8 @@ export function viewOf<D extends Definition>(reads: Reads, row: RunRow): RunView
     status: row.status,
     attempts: row.attempts,
     owner: row.owner,
-    input: parse(row.input) as RunView<D>['input'],
-    output: (row.continuedAs === null ? parse(row.output) : null) as RunView<D>['output'],
+    input: legible(row.input) as RunView<D>['input'],
+    output: (row.continuedAs === null ? legible(row.output) : null) as RunView<D>['output'],
     error: troubleOf(reads, row),
     nextAt: due.length === 0 ? null : Math.min(...due),
     queue: row.queue,

@@ -21,6 +21,7 @@ export function laboratory(t: TestContext) {
   const locks = memoryLocks({ now: () => clock.now() });
   return {
     clock,
+    path,
     boot(
       name: string,
       machines: Definition[],
