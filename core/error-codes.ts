@@ -20,6 +20,7 @@ export const errorCodes = {
   killed: 'the run was killed',
   run_conflict: 'another run has the id or the key',
   dependency_unmet: 'the run that this one was to follow ended otherwise',
+  interceptor_failed: 'an interceptor threw; what it was called around goes on',
   machine_unknown: 'the stored run names a machine or version that this build does not have',
   machine_refused: 'the machine breaks a rule of the engine and cannot be registered',
   snapshot_refused: 'the stored snapshot does not fit the machine',

@@ -1,7 +1,9 @@
 import type { Database } from 'better-sqlite3';
 import type { FlydError as Failure } from '#core/errors';
 import type { Definition, EventOf, InputOf, RunId, SnapshotOf, TagOf } from './definition.ts';
+import type { Interceptor } from './interceptor.ts';
 import type { Queues } from './queues.ts';
+import type { TraceHeaders } from './trace.ts';
 import type {
   ChildRun,
   EngineEvent,
@@ -29,6 +31,8 @@ export interface EngineOptions {
   stuckAfterMs?: number;
   /** Called at every commit and around every effect: where drills stop the process. */
   probe?: (point: string) => void;
+  /** Called around runs, effects and their attempts, the first outermost: logging, metrics, tracing. */
+  interceptors?: readonly Interceptor[];
   /** A fault of the engine or its database. Default: thrown where nobody catches it, unless it may heal. */
   onFault?: (fault: unknown) => void;
 }
@@ -62,6 +66,8 @@ export interface StartOptions<D extends Definition = Definition> {
   after?: { run: string; when: 'done' | 'ended' | 'failed'; otherwise: 'cancel' | 'park' };
   /** Kept with the run, for those who look. */
   labels?: Readonly<Record<string, string>>;
+  /** What it is part of, for `interceptors` (W3C Trace Context). The runs that it starts are part of the same. */
+  trace?: TraceHeaders;
 }
 
 export interface StartedRun<D extends Definition = Definition> {

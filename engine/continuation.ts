@@ -6,6 +6,7 @@ import type { Definition } from './definition.ts';
 import type { Rules } from './draft.ts';
 import type { LiveRun } from './run.ts';
 import type { Standing } from './statechart.ts';
+import { inheritedTrace, traceText } from './trace.ts';
 import type { Json } from './types.ts';
 
 /**
@@ -22,7 +23,7 @@ export function continuation(run: LiveRun, { outcome, output }: Standing, rules:
       hint: 'give that machine to openEngine, then retry the run',
     });
   refuseNonsense(run, handoff.options, rules);
-  return newRun(definition, handoff.input, { priority: run.priority, ...handoff.options }, rules);
+  return newRun(run, definition, handoff.input, handoff.options, rules);
 }
 
 function refuseNonsense(run: LiveRun, { queue, priority, delayMs }: HandoffOptions, rules: Rules): void {
@@ -38,11 +39,12 @@ function refuseNonsense(run: LiveRun, { queue, priority, delayMs }: HandoffOptio
   if (delayMs !== undefined && !Number.isSafeInteger(delayMs)) throw refuse(`with a delay of ${delayMs} ms`);
 }
 
-/** A run of that machine, to be inserted. */
+/** A run of that machine, to be inserted because of another run: it is part of the same trace. */
 export function newRun(
+  by: LiveRun,
   definition: Definition,
   input: Json,
-  { key, queue, priority = 0, delayMs }: HandoffOptions,
+  { key, queue, priority = by.priority, delayMs }: HandoffOptions,
   rules: Rules,
 ): NewRun {
   return {
@@ -58,5 +60,6 @@ export function newRun(
     startAt: delayMs === undefined ? null : rules.now + delayMs,
     schedule: null,
     labels: null,
+    trace: traceText(inheritedTrace(by.trace, by.uid)),
   };
 }

@@ -10,6 +10,7 @@ import { sqliteOwnerLocks } from './owner-lock.ts';
 import { queueSettings, refuseUnknownQueues } from './queues.ts';
 import { createRegistry } from './registry.ts';
 import { createRequests } from './requests.ts';
+import { Spans } from './spans.ts';
 import { realSystem } from './system.ts';
 import { hasTag } from './tags.ts';
 import type { EngineEvent, RetryPolicies, RunView } from './types.ts';
@@ -40,6 +41,7 @@ export function openEngine(options: EngineOptions): Engine {
   const publish = (event: EngineEvent): void => {
     for (const listener of listeners) listener(event);
   };
+  const fault = options.onFault ?? throwUnlessHealing;
   const host = new Host({
     token,
     reads,
@@ -66,7 +68,8 @@ export function openEngine(options: EngineOptions): Engine {
     emitted: (run, event) => publish({ type: 'emitted', run: run.uid, event }),
     progress: (run, child, { src, input }, progress) =>
       publish({ type: 'progress', run: run.uid, effect: child, src, input, progress }),
-    fault: options.onFault ?? throwUnlessHealing,
+    spans: (options.interceptors ?? []).length === 0 ? null : new Spans(options.interceptors ?? [], fault),
+    fault,
   });
 
   /** Nothing is owned before this process holds a lock that others can try. */

@@ -4,6 +4,7 @@ import { type Watch, watchAttempt } from './deadlines.ts';
 import { plain } from './json.ts';
 import { type EffectOutcome, effectIdOf, type LiveEffect, type LiveRun, type Mail } from './run.ts';
 import { createSaving, type Saving } from './saving.ts';
+import type { Spans } from './spans.ts';
 import type { Json, System } from './types.ts';
 
 export interface ExecutorOptions {
@@ -13,6 +14,8 @@ export interface ExecutorOptions {
   /** An effect has wound down: what waited for it may start now. */
   settled(run: LiveRun): void;
   progress(run: LiveRun, child: string, effect: LiveEffect, progress: Progress): void;
+  /** Null where there are no interceptors. */
+  spans: Spans | null;
   /** Called around every attempt: a place to stop, for drills and tests. */
   probe(point: string): void;
 }
@@ -89,15 +92,16 @@ export class Executor {
   }
 
   #start(run: LiveRun, child: string, effect: LiveEffect): void {
-    const { system, deliver } = this.#options;
+    const { system, spans, deliver } = this.#options;
     const { epoch, src } = effect;
     const startedAt = system.now();
     const abort = new AbortController();
     const saving = createSaving(src, system, (saved) => deliver(run, { type: 'saved', child, epoch, saved }));
-    const result = (outcome: EffectOutcome): Mail => ({
-      ...{ type: 'result', child, epoch, ms: system.now() - startedAt, outcome },
-      saved: saving.end(),
-    });
+    const result = (outcome: EffectOutcome): Mail => {
+      spans?.gave(run, child, epoch, outcome);
+      const ms = system.now() - startedAt;
+      return { type: 'result', child, epoch, ms, outcome, saved: saving.end() };
+    };
     const failed = (thrown: unknown): Mail =>
       result({ ok: false, error: { op: src, ...toErrorRecord(thrown) } });
     const watch = watchAttempt(src, run.definition.effects[src] ?? {}, system, (why) => {
@@ -105,7 +109,8 @@ export class Executor {
       this.#stop(run, child, attempt, why);
       deliver(run, mail);
     });
-    const over = this.#work(run, child, effect, { signal: abort.signal, watch, saving })
+    const work = (): Promise<Json> => this.#work(run, child, effect, { signal: abort.signal, watch, saving });
+    const over = (spans === null ? work() : spans.attempt(run, child, effect, work))
       .then(
         (output) => result({ ok: true, output }),
         (thrown: unknown) => (abort.signal.aborted ? null : failed(thrown)),

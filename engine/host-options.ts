@@ -3,6 +3,7 @@ import type { Rules } from './draft.ts';
 import type { ExecutorOptions } from './executor.ts';
 import type { Registry } from './registry.ts';
 import type { LiveRun } from './run.ts';
+import type { Spans } from './spans.ts';
 import type { MachineEvent } from './statechart.ts';
 import type { OwnerLocks, RetryPolicies, System } from './types.ts';
 
@@ -22,6 +23,8 @@ export interface HostOptions {
   changed(runs: readonly number[]): void;
   emitted(run: LiveRun, event: MachineEvent): void;
   progress: ExecutorOptions['progress'];
+  /** Null where there are no interceptors. */
+  spans: Spans | null;
   /** A fault of the engine or the database: the process should not go on as if nothing were. */
   fault(fault: unknown): void;
 }

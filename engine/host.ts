@@ -59,6 +59,7 @@ export class Host {
         if (run !== undefined) this.#reconcile(run);
       },
       progress: options.progress,
+      spans: options.spans,
       probe: options.probe,
     });
   }
@@ -76,6 +77,7 @@ export class Host {
       return;
     }
     this.#runs.set(id, run);
+    this.#options.spans?.took(run);
     if (!run.begun) this.#admission.add(run);
     // What the world lacked may be there by now: look again at once.
     for (const effect of run.effects.values())
@@ -163,6 +165,7 @@ export class Host {
     this.#tick();
     this.#alarms.clear();
     this.#runs.clear();
+    this.#options.spans?.leftAll(why);
     this.#options.reads.disown(this.#options.token);
   }
 
@@ -276,6 +279,7 @@ export class Host {
   /** Says whether other runs of this process may have something to take now. */
   #afterCommit(run: LiveRun, draft: Draft, write: RunWrite): boolean {
     for (const event of draft.emitted) this.#options.emitted(run, event);
+    this.#options.spans?.committed(run);
     if (run.ended !== null) {
       this.#runs.delete(run.id);
       this.#admission.remove(run);
@@ -329,6 +333,7 @@ export class Host {
     this.#runs.delete(run.id);
     this.#admission.remove(run);
     this.#executor.drop(run, why);
+    this.#options.spans?.left(run, why);
     this.#alarms.drop(run);
   }
 

@@ -2,7 +2,7 @@ export { type Effect, type EffectContext, effect, type Progress } from '#core/ef
 export { type ErrorKind, type ErrorRecord, FlydError, toErrorRecord } from '#core/errors';
 export { type HandoffOptions, handoff } from '#core/handoff';
 export { isTerminal, type RunStatus } from '#core/status';
-export type { Engine, EngineOptions, StartedRun, StartOptions, WaitOptions } from './api.ts';
+export type { Engine, EngineOptions, ForkOptions, StartedRun, StartOptions, WaitOptions } from './api.ts';
 export { defineMachine, type MachineSpec } from './define.ts';
 export type {
   ContextOf,
@@ -16,7 +16,10 @@ export type {
   TagOf,
 } from './definition.ts';
 export { openEngine } from './engine.ts';
+export type { AttemptScope, EffectScope, Interceptor, RunScope } from './interceptor.ts';
+export { type LogLike, loggingInterceptor, type Meters, metricsInterceptor } from './interceptors.ts';
 export type { QueueOptions, Queues } from './queues.ts';
+export type { TraceContext, TraceHeaders } from './trace.ts';
 export type {
   ChildRun,
   EffectPolicy,

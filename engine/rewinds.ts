@@ -61,6 +61,7 @@ export function createRewinds(
         startAt: null,
         schedule: null,
         labels: row.labels,
+        trace: row.trace,
       };
       const started = writing(() =>
         commits.fork(run, {

@@ -3,6 +3,7 @@ import type { EffectRow, LinkRow, RunRow, TimerRow } from '#db/engine/index';
 import type { Definition } from './definition.ts';
 import type { Past } from './past.ts';
 import type { MachineEvent, Snapshot } from './statechart.ts';
+import type { TraceHeaders } from './trace.ts';
 import type { Json } from './types.ts';
 
 /** A run that this process owns, as it was after its last commit. */
@@ -15,6 +16,8 @@ export interface LiveRun {
   readonly key: string | null;
   readonly input: Json;
   readonly queue: string | null;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly trace: TraceHeaders | null;
   admitted: boolean;
   /** Among those that wait for a place of the same queue: higher first. */
   readonly priority: number;
@@ -126,6 +129,8 @@ export function liveRun(
     key: row.key,
     input: parse(row.input),
     queue: row.queue,
+    labels: (parse(row.labels) ?? {}) as Record<string, string>,
+    trace: parse(row.trace) as TraceHeaders | null,
     admitted: row.admitted,
     priority: row.priority,
     startAt: row.startAt,

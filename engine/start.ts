@@ -5,6 +5,7 @@ import { keyOf } from './define.ts';
 import type { Definition } from './definition.ts';
 import { toText } from './json.ts';
 import type { Registry } from './registry.ts';
+import { checkedTrace, traceText } from './trace.ts';
 
 export interface StartParts {
   registry: Registry;
@@ -23,7 +24,7 @@ export function toStart<D extends Definition>(
   options: StartOptions<D>,
   { registry, queues, token, now, newId }: StartParts,
 ): { run: NewRun; wish: StartWish } {
-  const { input, key, id, queue, priority = 0, labels, after } = options;
+  const { input, key, id, queue, priority = 0, labels, trace, after } = options;
   const { reuse = id === undefined ? 'fresh' : 'join', conflict = 'join' } = options;
   const known = registry.find(definition.name);
   if (known === undefined)
@@ -50,6 +51,7 @@ export function toStart<D extends Definition>(
       startAt: startAtOf(options, now),
       schedule: null,
       labels: labels === undefined ? null : toText(labels, 'labels'),
+      trace: trace === undefined ? null : traceText(checkedTrace(trace)),
     },
     wish: { owner: token, at: now, reuse, conflict, after: after ?? null },
   };

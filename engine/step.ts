@@ -156,7 +156,7 @@ export function spawn(
     childId: child,
     epoch,
     onClose: run.definition.onParentClose[src] ?? 'cancel',
-    run: newRun(definition, input, { priority: run.priority }, rules),
+    run: newRun(run, definition, input, {}, rules),
   };
 }
 

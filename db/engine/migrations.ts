@@ -194,4 +194,8 @@ ALTER TABLE runs ADD COLUMN forked_from TEXT;
 ALTER TABLE transitions ADD COLUMN timers TEXT;
 `,
   },
+  {
+    version: 7,
+    sql: 'ALTER TABLE runs ADD COLUMN trace TEXT;',
+  },
 ];

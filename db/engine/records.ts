@@ -94,6 +94,8 @@ export interface NewRun {
   startAt: number | null;
   schedule: string | null;
   labels: string | null;
+  /** W3C Trace Context, as JSON: `{ traceparent, tracestate? }`. */
+  trace: string | null;
 }
 
 /** For whose end a run waits before it begins, and what happens when that one ends otherwise. */
@@ -192,6 +194,8 @@ export interface RunRow {
   schedule: string | null;
   historyFrom: number;
   labels: string | null;
+  /** W3C Trace Context, as JSON: `{ traceparent, tracestate? }`. */
+  trace: string | null;
 }
 
 export interface EffectRow {

@@ -89,6 +89,8 @@ export const runs = sqliteTable('runs', {
   origin: text('origin'),
   /** Of a fork: the run and its commit, as JSON. */
   forkedFrom: text('forked_from'),
+  /** W3C Trace Context, as JSON: `{ traceparent, tracestate? }`. */
+  trace: text('trace'),
 });
 
 export const schedules = sqliteTable('schedules', {

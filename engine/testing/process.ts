@@ -21,7 +21,8 @@ export interface TransactionHooks {
   commit?(process: SimulatedProcess, commit: () => void): void;
 }
 
-export interface ProcessOptions extends Pick<EngineOptions, 'queues' | 'retry' | 'stuckAfterMs'> {
+export interface ProcessOptions
+  extends Pick<EngineOptions, 'queues' | 'retry' | 'stuckAfterMs' | 'interceptors'> {
   name: string;
   /** The database file that it shares with the others. */
   path: string;
@@ -67,6 +68,7 @@ export class SimulatedProcess {
       owners: options.locks.owners,
       system: options.clock,
       ...(options.queues === undefined ? {} : { queues: options.queues }),
+      ...(options.interceptors === undefined ? {} : { interceptors: options.interceptors }),
       ...(options.retry === undefined ? {} : { retry: options.retry }),
       ...(options.stuckAfterMs === undefined ? {} : { stuckAfterMs: options.stuckAfterMs }),
       probe: (point) => {

@@ -6,6 +6,7 @@ import { type Definition, defineMachine, type Effect, effect, type Json, type Qu
 import {
   createClock,
   memoryLocks,
+  type ProcessOptions,
   SimulatedProcess,
   sqliteError,
   type TransactionHooks,
@@ -27,6 +28,7 @@ export function laboratory(t: TestContext) {
       machines: Definition[],
       transactions: TransactionHooks = {},
       queues: Queues = {},
+      more: Partial<ProcessOptions> = {},
     ): SimulatedProcess {
       const process = new SimulatedProcess({
         name,
@@ -37,6 +39,7 @@ export function laboratory(t: TestContext) {
         queues,
         machines: () => machines,
         retry: { recoverable: { attemptsMax: 1, pauseMs: 10, pauseMsMax: 10 } },
+        ...more,
       });
       t.after(() => process.die());
       return process;
