@@ -3,13 +3,13 @@ import { recoverable } from '#core/errors';
 import type { Limits } from '#core/limits';
 import { type Blobs, downloadIdOf } from '#db/images/index';
 import type { BlobStore } from '#infra/blob-store';
-import type { ObjectSource } from '#infra/object-source';
+import type { RangeSource } from '#infra/object-source';
 import type { BlobInput, FetchedBlob } from '#machines/blob';
 
 export interface BlobFetchDeps {
   blobs: Pick<Blobs, 'locate' | 'touch' | 'claim'>;
   store: Pick<BlobStore, 'fetch' | 'findWhole'>;
-  objects: ObjectSource;
+  objects: RangeSource;
   limits: Limits;
   /** Whether the process with this token lives. */
   isAlive: (holder: string) => boolean;

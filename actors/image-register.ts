@@ -12,15 +12,24 @@ export interface ImageRegisterDeps {
  * that very image is there already, that one stays, and its id is the result.
  * **Safe to repeat because**: the second time it finds the image complete, and writes the same links.
  * **If killed**: the transaction is there whole, or not at all.
- * **Fails with**: `volume_missing`, `layer_missing` (the base or a layer was removed meanwhile),
+ * **Fails with**: `volume_missing`, `layer_missing` (the base, a layer or the config was removed meanwhile),
  * `database_failed`.
  */
 export const imageRegister =
   ({ images, now }: ImageRegisterDeps): Effect<ImageResult, RegisteredImage> =>
-  async ({ input: { id, family, source, chain, layers, base }, signal, effectId }) => {
+  async ({ input: { id, family, source, chain, layers, manifest, base }, signal, effectId }) => {
     signal.throwIfAborted();
     return images.register(
-      { id, family, source, chain, layers, driver: base.driver, effect: effectId },
+      {
+        id,
+        family,
+        source,
+        chain,
+        layers,
+        manifest: manifest ?? null,
+        driver: base.driver,
+        effect: effectId,
+      },
       now(),
     );
   };

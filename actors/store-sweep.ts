@@ -70,6 +70,7 @@ async function sweep(deps: StoreSweepDeps, signal: AbortSignal): Promise<SweepRe
   const attempts = new Attempts(signal);
   const known = knownDrivers(deps);
   deps.sweeps.dropReservations();
+  deps.sweeps.dropConfigs();
   await sweepActivations(deps, report, attempts);
   await sweepVolumes(deps, report, attempts);
   for (const name of driverNames) await sweepStrangers(deps, name, known.has(name), report, attempts);

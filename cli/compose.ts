@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { SpaceReserve } from '#actors/image-reserve';
+import { platformOf } from '#core/platform';
 import { engineSet } from '#db/engine/index';
 import { createImageStore, type ImageStore, imageSet } from '#db/images/index';
 import { openDatabase } from '#db/open';
@@ -10,10 +11,14 @@ import { createBlobStore } from '#infra/blob-store';
 import type { Settings } from '#infra/config';
 import { createExec } from '#infra/exec';
 import { createProbe } from '#infra/fault';
+import { createImageSources } from '#infra/image-sources';
 import { createLog, type Log } from '#infra/log';
 import { createOwnerLocks } from '#infra/owner-locks';
+import { createRegistry } from '#infra/registry';
+import { createCredentials } from '#infra/registry/credentials';
 import { createS3Source } from '#infra/s3';
 import { ensurePrivate, openStateDir } from '#infra/state-dir';
+import { createVerifier } from '#infra/verifier';
 import { createDrivers, type Drivers, type PoolOptions } from '#infra/volumes/index';
 import { poolStateOf } from '#infra/volumes/pool-state';
 import { spaceOf } from '#infra/volumes/space';
@@ -49,19 +54,27 @@ export async function openWorkbench({ settings, surroundings }: Session): Promis
     undo.push(() => owners.close());
     const db = openDatabase(paths.db, [engineSet, imageSet]);
     undo.push(() => db.close());
-    const objects = createS3Source();
-    undo.push(() => objects.close());
     const images = createImageStore(db);
     const exec = createExec({ log, lockFd: owners.fd, path: surroundings.path });
+    const { limits, timeouts, allowHosts, verifier } = settings;
+    const { connectMs, stallMs, verifierMs } = timeouts;
+    const objects = createS3Source({ connectMs, idleMs: stallMs });
+    undo.push(() => objects.close());
+    const credentials = createCredentials(surroundings.authFiles, exec);
+    const registry = createRegistry({ credentials, allowHosts, connectMs, stallMs, limits });
+    undo.push(() => registry.close());
+    const host = platformOf(process.platform, process.arch);
     const drivers = await createDrivers({ stateDir: paths.root, exec, pool: poolOptionsOf(settings), log });
     const machines = createMachines({
       images,
       store: createBlobStore(paths.root),
       storeSpace: () => spaceOf(paths.blobs),
       objects,
+      sources: createImageSources({ objects, registry, limits, host }),
+      verify: verifier === null ? null : createVerifier(exec, { command: verifier, timeoutMs: verifierMs }),
       drivers: (name) => drivers.byName[name],
       poolState: () => poolStateOf(paths.root, exec),
-      limits: settings.limits,
+      limits,
       reserve,
       mountRoot: settings.mountRoot,
       holder: () => engine.token,

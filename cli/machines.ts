@@ -15,6 +15,7 @@ import { imageDrop } from '#actors/image-drop';
 import { imageRegister } from '#actors/image-register';
 import { imageRelease } from '#actors/image-release';
 import { imageReserve, type SpaceReserve } from '#actors/image-reserve';
+import { imageVerify } from '#actors/image-verify';
 import { storeRestore } from '#actors/store-restore';
 import { storeSweep } from '#actors/store-sweep';
 import { volumeChoose } from '#actors/volume-choose';
@@ -22,17 +23,20 @@ import { volumeCreate } from '#actors/volume-create';
 import { volumeDiscard } from '#actors/volume-discard';
 import { volumeSeal } from '#actors/volume-seal';
 import { volumeUnpack } from '#actors/volume-unpack';
-import type { DriverName, Source } from '#core/image';
+import type { DriverName } from '#core/image';
 import type { Limits } from '#core/limits';
+import { placeOf, type Source } from '#core/source';
 import type { ImageStore } from '#db/images/index';
 import { defineMachine } from '#engine/define';
 import { activationHolders } from '#infra/activation-holders';
 import { isInPlace } from '#infra/activation-place';
 import type { BlobStore } from '#infra/blob-store';
+import type { ImageSources } from '#infra/image-sources';
 import { unpackLayer } from '#infra/layer/unpack';
 import { enforceLock, lockOf, readLockFile, writeLockFile } from '#infra/lock-file';
 import { readManifest } from '#infra/manifest';
 import type { ObjectSource } from '#infra/object-source';
+import type { Verify } from '#infra/verifier';
 import { volumeFill } from '#infra/volume-fill';
 import type { Space, VolumeDriver } from '#infra/volumes/driver';
 import type { PoolState } from '#infra/volumes/pool-state';
@@ -45,6 +49,7 @@ import { removeMachine } from '#machines/remove';
 import { restoreMachine } from '#machines/restore';
 import { sweepMachine } from '#machines/sweep';
 import { volumeMachine } from '#machines/volume';
+import { imageFrom1, pullFrom1 } from './migrations.ts';
 
 /** Everything that actors work with. */
 export interface Parts {
@@ -52,6 +57,9 @@ export interface Parts {
   store: BlobStore;
   storeSpace: () => Promise<Space[]>;
   objects: ObjectSource;
+  sources: ImageSources;
+  /** The operator's judge of images; null without one. */
+  verify: Verify | null;
   drivers: (name: DriverName) => VolumeDriver;
   poolState: () => Promise<PoolState | null>;
   limits: Limits;
@@ -68,8 +76,8 @@ export type Machines = ReturnType<typeof createMachines>;
 
 /** Joins each statechart with its actors. Names and versions are stored with every run. */
 export function createMachines(parts: Parts) {
-  const { images: db, store, objects, drivers, limits, mountRoot, isAlive, now, newId } = parts;
-  const { blobs, volumes, images, activations } = db;
+  const { images: db, store, objects, sources, drivers, limits, mountRoot, isAlive, now, newId } = parts;
+  const { blobs, volumes, images, activations, configs } = db;
 
   const blob = defineMachine({
     name: 'blob',
@@ -79,7 +87,7 @@ export function createMachines(parts: Parts) {
     queue: 'blob',
     actors: {
       'blob.find': blobFind({ blobs, store, now }),
-      'blob.fetch': blobFetch({ blobs, store, objects, limits, isAlive, now }),
+      'blob.fetch': blobFetch({ blobs, store, objects: sources, limits, isAlive, now }),
       'blob.record': blobRecord({ blobs, store, now }),
     },
   });
@@ -105,7 +113,8 @@ export function createMachines(parts: Parts) {
   });
   const image = defineMachine({
     name: 'image',
-    version: 1,
+    version: 2,
+    migrate: { 1: imageFrom1 },
     machine: imageMachine,
     key: imageKey,
     actors: {
@@ -130,10 +139,21 @@ export function createMachines(parts: Parts) {
   });
   const pull = defineMachine({
     name: 'pull',
-    version: 1,
+    version: 2,
+    migrate: { 1: pullFrom1 },
     machine: pullMachine,
     actors: {
-      'family.resolve': familyResolve({ objects, readManifest, readLock: readLockFile, enforceLock, limits }),
+      'family.resolve': familyResolve({
+        objects,
+        sources,
+        configs,
+        readManifest,
+        readLock: readLockFile,
+        enforceLock,
+        limits,
+        now,
+      }),
+      'image.verify': imageVerify({ verify: parts.verify }),
       'family.pin': familyPin({ readLock: readLockFile, writeLock: writeLockFile, lockOf, enforceLock }),
       image,
       activate,
@@ -185,20 +205,25 @@ export function createMachines(parts: Parts) {
   return { pull, image, blob, volume, activate, deactivate, remove, sweep, restore };
 }
 
-const placeOf = ({ endpoint, region, bucket }: Source): string => `${endpoint ?? `aws:${region}`}/${bucket}`;
+const placeText = (source: Source): string => {
+  const { endpoint, bucket } = placeOf(source);
+  return `${endpoint}/${bucket}`;
+};
 
 /**
  * Where the object is, and what it must be: a pull that knows the digest beforehand must not join one
  * that takes whatever comes, and the result names the object that was asked for.
  */
 const blobKey = ({ source, layer: { key, etag, size, digest } }: BlobInput): string =>
-  `${placeOf(source)}/${key} ${etag} ${size}${digest === null ? '' : ` ${digest}`}`;
+  `${placeText(source)}/${key} ${etag} ${size}${digest === null ? '' : ` ${digest}`}`;
 
-/** The driver, and every layer as it was resolved. */
-function imageKey({ driver, source, family, layers }: ImageInput): string {
+/** The driver, and everything as it was resolved: another config is another image. */
+function imageKey({ driver, source, family, layers, manifest }: ImageInput): string {
   const resolved = layers.map(({ key, etag, size, digest }) => [key, etag, size, digest]);
+  const prefix = source.kind === undefined ? source.prefix : '';
+  const told = manifest === null ? [] : [manifest.digest];
   const hash = createHash('sha256').update(
-    JSON.stringify([placeOf(source), source.prefix, family, resolved]),
+    JSON.stringify([placeText(source), prefix, family, resolved, ...told]),
   );
   return `${driver} ${family} ${hash.digest('hex')}`;
 }

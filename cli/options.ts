@@ -24,7 +24,17 @@ export function withSource(command: Command): Command {
     .option('--endpoint <url>', 'an S3 server other than AWS')
     .option('--region <region>', 'default us-east-1')
     .option('--anonymous', 'send unsigned requests (else: AWS_* variables, files, instance role)')
-    .option('--insecure', 'allow plain HTTP to another machine');
+    .option('--insecure', 'allow plain HTTP to another machine')
+    .option('--platform <os/arch>', 'of an image that is there for several (default: of this machine)')
+    .option('--auth-file <file>', 'credentials of registries (default: those of podman and docker)')
+    .option(
+      '--allow-host <host[:port]>',
+      'a registry may send flyd there, whatever its address; can be repeated',
+      hosts,
+    )
+    .option('--verifier <command>', 'asked before anything is fetched; exit code 0 allows the image')
+    .option('--timeout <name=ms>', 'connectMs, stallMs, verifierMs; can be repeated', pair)
+    .option('--retries <n>', 'attempts before a run is parked (6)');
 }
 
 export function withWork(command: Command): Command {
@@ -79,6 +89,8 @@ function pair(text: string, before: string[] = []): string[] {
   return [...before, text];
 }
 
+const hosts = (text: string, before: string[] = []): string[] => [...before, text];
+
 function bytes(text: string): number {
   const size = parseBytes(text);
   if (size === undefined) throw new InvalidArgumentError('write a size: 512M, 10G');
@@ -100,6 +112,9 @@ const settingFlags = [
   'region',
   'anonymous',
   'insecure',
+  'platform',
+  'authFile',
+  'verifier',
   'driver',
   'parallel',
   'pool',
@@ -120,6 +135,9 @@ export interface CommonFlags {
   verbose?: number;
   config?: string;
   limit?: string[];
+  timeout?: string[];
+  retries?: string;
+  allowHost?: string[];
 }
 
 /** What `resolveSettings` wants to know of the flags. */
@@ -130,6 +148,9 @@ export function flagsOf(given: CommonFlags & Readonly<Record<string, unknown>>):
   const flags: Record<string, unknown> = {};
   for (const name of settingFlags) flags[name] = given[name];
   if ((given.limit ?? []).length > 0) flags.limits = given.limit?.join(',');
+  if ((given.timeout ?? []).length > 0) flags.timeouts = given.timeout?.join(',');
+  if (given.retries !== undefined) flags.retry = `attempts=${given.retries}`;
+  if ((given.allowHost ?? []).length > 0) flags.allowHosts = given.allowHost?.join(',');
   if ((given.verbose ?? 0) > 0) flags.verbosity = given.verbose;
   return { flags, configFile: given.config };
 }

@@ -1,12 +1,12 @@
 import type { ErrorRecord } from '#core/errors';
 import type { ActivationResult, DriverName, LayerMediaType } from '#core/image';
+import { endpointText, type ImageManifest, sourceText } from '#core/source';
 import type { RunStatus } from '#core/status';
 import type { Engine } from '#engine/api';
 import type { RunView } from '#engine/types';
 import type { PullResult } from '#machines/pull';
 import type { UnpackReport } from '#machines/volume';
 import { errorDocument } from './output.ts';
-import { sourceText } from './source.ts';
 
 /** What `flyd pull --json` prints and `--results` writes. Scripts rely on it: fields are added, never changed. */
 export interface PullDocument {
@@ -18,6 +18,8 @@ export interface PullDocument {
     source: string;
     endpoint: string | null;
     family: string;
+    /** What its OCI manifest says; null for a family of plain layers. */
+    manifest: Omit<ImageManifest, 'diffIds'> | null;
     chain: string;
     layers: {
       key: string;
@@ -64,12 +66,15 @@ export function pullDocument(engine: Engine, view: RunView, trouble?: ErrorRecor
   };
 }
 
-function imageOf({ image: { id, source, family, chain, layers } }: PullResult): PullDocument['image'] {
+function imageOf({
+  image: { id, source, family, chain, layers, manifest },
+}: PullResult): PullDocument['image'] {
   return {
     id,
     source: sourceText(source),
-    endpoint: source.endpoint,
+    endpoint: endpointText(source),
     family,
+    manifest: manifestOf(manifest ?? null),
     chain,
     layers: layers.map(({ key, digest, diffId, etag, size, mediaType, reused }) => ({
       key,
@@ -81,6 +86,13 @@ function imageOf({ image: { id, source, family, chain, layers } }: PullResult): 
       reused,
     })),
   };
+}
+
+/** The diffIDs are told with the layers. */
+function manifestOf(manifest: ImageManifest | null): Omit<ImageManifest, 'diffIds'> | null {
+  if (manifest === null) return null;
+  const { diffIds: _, ...rest } = manifest;
+  return rest;
 }
 
 function bytesOf(result: PullResult | null): PullDocument['bytes'] {

@@ -1,13 +1,12 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { ActivationOptions, Source } from '#core/image';
+import type { ActivationOptions } from '#core/image';
 import type { PullInput } from '#machines/pull';
 import { openWorkbench, type Workbench } from './compose.ts';
 import { type ReportWishes, reportPull } from './pull-report.ts';
 import type { Session } from './session.ts';
+import type { Wanted } from './wanted.ts';
 
-export interface PullRequest {
-  source: Source;
-  family: string;
+export interface PullRequest extends Wanted {
   lockFile: string | null;
   activation: ActivationOptions | null;
 }

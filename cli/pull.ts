@@ -4,7 +4,7 @@ import type { ActivationOptions } from '#core/image';
 import { type ActivationFlags, activationOf } from './activation-options.ts';
 import { type CommonFlags, withActivation, withCommon, withSource, withWork } from './options.ts';
 import type { Act, Session } from './session.ts';
-import { familyOf, sourceOf } from './source.ts';
+import { wantedOf } from './wanted.ts';
 
 interface PullFlags extends CommonFlags, ActivationFlags {
   lock?: string;
@@ -14,12 +14,15 @@ interface PullFlags extends CommonFlags, ActivationFlags {
 }
 
 const help = `
-What happens: the layers under <source><family>/ are listed, the missing ones downloaded and
-verified, unpacked in order into a base, and a snapshot of that base is mounted. Each step is
+What happens: the layers of the image are listed, the missing ones downloaded and verified, unpacked in order into a base, and a snapshot of that base is mounted. Each step is
 committed before it begins: after a crash, the same command or \`flyd resume\` goes on.
 
 Examples:
-  flyd pull golang --source s3://images/layers
+  flyd pull golang --source s3://images/layers                  the objects under layers/golang/
+  flyd pull s3://images/layers/golang                           the same; or an OCI layout there
+  flyd pull oci:/srv/images:golang                              an OCI image layout in a folder
+  flyd pull registry.example/tools/go:1.22@sha256:...           a registry; the digest decides
+  flyd pull registry.example/tools/go:1.22 --platform linux/arm64
   flyd pull golang --source seed                                the public sample bucket
   flyd pull golang --source s3://images --endpoint http://127.0.0.1:9000 --anonymous
   flyd pull golang --source s3://images --lock golang.lock      pin its digests, enforce them later
@@ -28,8 +31,11 @@ Examples:
 
 export function pullCommand(act: Act): Command {
   const command = new Command('pull')
-    .description('make a family of layers in S3 a mounted read-write snapshot')
-    .argument('<family>', 'its layers are the objects directly under <source><family>/');
+    .description('make an image or a family of layers a mounted read-write snapshot')
+    .argument(
+      '<image>',
+      'a family under --source, oci:DIR:TAG, s3://bucket/prefix, or registry.example/repo:tag',
+    );
   withSource(command)
     .option('--lock <file>', 'write the digests of its layers (first time), enforce them (later)')
     .optionsGroup('The result:')
@@ -38,10 +44,9 @@ export function pullCommand(act: Act): Command {
     .option('--no-wait', 'do not wait for layers that are not in the bucket yet: exit 3');
   withCommon(withWork(withActivation(command)));
   return command.addHelpText('after', help).action(
-    act(async (session: Session, family: string, flags: PullFlags) => {
+    act(async (session: Session, image: string, flags: PullFlags) => {
       const request = {
-        family: familyOf(family),
-        source: sourceOf(session.settings),
+        ...wantedOf(image, session.settings.platform, session.settings),
         lockFile: flags.lock === undefined ? null : resolve(flags.lock),
         activation: flags.activate ? activationOf(flags) : (null as ActivationOptions | null),
       };

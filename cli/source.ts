@@ -1,11 +1,10 @@
 import { unrecoverable } from '#core/errors';
-import { namePattern } from '#core/ids';
-import type { Source } from '#core/image';
+import type { S3Source } from '#core/source';
 import type { Settings } from '#infra/config';
 import { checkSource } from '#infra/s3/endpoint';
 
 /** The public bucket that the project's sample families come from: no keys needed. */
-const seed: Source = {
+const seed: S3Source = {
   endpoint: null,
   region: 'us-east-1',
   bucket: 'flyio-platform-hiring-challenge',
@@ -14,13 +13,13 @@ const seed: Source = {
   insecure: false,
 };
 
-type SourceSettings = Pick<Settings, 'source' | 'endpoint' | 'region' | 'anonymous' | 'insecure'>;
+export type SourceSettings = Pick<Settings, 'source' | 'endpoint' | 'region' | 'anonymous' | 'insecure'>;
 
 /**
  * The source that the settings name, in one form for each way to write it: it is part of a run's
  * identity. Fails with `source_missing`, `source_invalid`, `source_insecure`.
  */
-export function sourceOf({ source, endpoint, region, anonymous, insecure }: SourceSettings): Source {
+export function sourceOf({ source, endpoint, region, anonymous, insecure }: SourceSettings): S3Source {
   if (source === null)
     throw unrecoverable('source_missing', 'no source was given', {
       op: 'pull',
@@ -41,28 +40,10 @@ export function sourceOf({ source, endpoint, region, anonymous, insecure }: Sour
       op: 'pull',
       subject: source,
     });
-  const found: Source = { endpoint, region, bucket, prefix: asPrefix(prefix ?? ''), anonymous, insecure };
+  const found: S3Source = { endpoint, region, bucket, prefix: asPrefix(prefix ?? ''), anonymous, insecure };
   checkSource(found);
   // `http://host:80/` and `http://HOST` are one endpoint.
   return endpoint === null ? found : { ...found, endpoint: new URL(endpoint).origin };
 }
 
 const asPrefix = (text: string): string => (text === '' || text.endsWith('/') ? text : `${text}/`);
-
-/** The family's name, if it can be one. */
-export function familyOf(text: string): string {
-  if (namePattern.test(text)) return text;
-  throw unrecoverable(
-    'usage',
-    'a family is named by lower-case letters, digits, dots, dashes and underscores',
-    {
-      op: 'pull',
-      subject: text,
-      hint: 'flyd pull golang --source s3://bucket/prefix',
-    },
-  );
-}
-
-/** `s3://bucket/prefix`, as a person would write it. */
-export const sourceText = ({ bucket, prefix }: Pick<Source, 'bucket' | 'prefix'>): string =>
-  `s3://${bucket}/${prefix}`;

@@ -41,9 +41,11 @@ export const errorCodes = {
 
   // sources and blobs
   family_not_found: 'the source has no layers under this family name',
+  reference_not_found: 'the source has no image of this tag, digest or platform',
   source_missing: 'no source was given',
   source_invalid: 'the source is not an address that flyd understands',
   source_insecure: 'plain HTTP to another machine without --insecure',
+  source_refused: 'an answer led to a place that flyd does not speak to unasked',
   source_denied: 'the source refused access',
   source_unavailable: 'the source did not answer, or answered with a server error',
   source_protocol: 'the source answered with something that makes no sense',
@@ -53,6 +55,8 @@ export const errorCodes = {
   digest_mismatch: 'the bytes do not have the digest that was expected',
   size_mismatch: 'the bytes do not have the size that was expected',
   manifest_invalid: 'manifest.json is not valid',
+  diff_id_mismatch: 'a layer is not, when uncompressed, what the config of its image says',
+  image_refused: 'the verifier did not allow the image',
   lock_mismatch: 'the family differs from the lock file',
   lock_invalid: 'the lock file is not valid',
   bucket_missing: 'the bucket does not exist',

@@ -1,7 +1,8 @@
 import { type FlydError, unrecoverable } from './errors.ts';
 import { type Digest, namePattern } from './ids.ts';
-import type { LayerRef, Source } from './image.ts';
+import type { LayerRef } from './image.ts';
 import type { Limits } from './limits.ts';
+import type { S3Source } from './source.ts';
 
 /** An object that a listing names. */
 export interface ListedObject {
@@ -31,7 +32,7 @@ export interface Family {
 export const manifestName = 'manifest.json';
 
 /** The prefix that all objects of a family share: `<source prefix><family>/`. `usage` for a name that is none. */
-export function familyPrefix(source: Source, family: string): string {
+export function familyPrefix(source: S3Source, family: string): string {
   if (!namePattern.test(family))
     throw unrecoverable('usage', 'a family is named in lower case: letters, digits, dot, dash, underscore', {
       subject: family,

@@ -1,22 +1,12 @@
 import { createHash } from 'node:crypto';
 import type { ChainId, DiffId, Digest } from './ids.ts';
 
-/** Where layers come from. Holds no secrets: credentials are found in the environment when needed. */
-export interface Source {
-  /** `https://host[:port]`, or null for AWS itself. */
-  endpoint: string | null;
-  region: string;
-  bucket: string;
-  /** Empty, or ends with `/`. A family is `<prefix><family>/`. */
-  prefix: string;
-  anonymous: boolean;
-  /** Plain HTTP to another machine was asked for. */
-  insecure: boolean;
-}
+export type { Source } from './source.ts';
 
 /** One layer object as a listing or a manifest names it. */
 export interface LayerRef {
   key: string;
+  /** Empty where only the digest names the bytes: a blob of an OCI layout or a registry. */
   etag: string;
   size: number;
   /** Known before the download, from a manifest or a lock file: only then may it skip one. */

@@ -5,6 +5,7 @@
 export const operations = [
   'family.resolve',
   'family.pin',
+  'image.verify',
   'image.reserve',
   'image.register',
   'image.release',

@@ -42,7 +42,8 @@ export function lookAgain(
         ? Math.min(unclassifiedAttemptsMax, policies.recoverable.attemptsMax)
         : policies.recoverable.attemptsMax;
     effect.state = effect.attempt >= attemptsMax ? 'parked' : 'due';
-    effect.dueAt = rules.now + pauseMs(policies.recoverable, effect.attempt, rules);
+    const pause = pauseMs(policies.recoverable, effect.attempt, rules);
+    effect.dueAt = rules.now + Math.max(pause, askedPauseMs(error, policies.recoverable));
   }
   effect.error = error;
   if (saved !== null) effect.saved = saved;
@@ -84,6 +85,12 @@ function pauseMs(
 ): number {
   const pause = Math.min(pauseMs * 2 ** Math.min(nth - 1, 30), pauseMsMax);
   return Math.round(pause * (1 - jitter + 2 * jitter * rules.random()));
+}
+
+/** What the other side asked to be left alone for (`facts.retryAfterMs`), as far as the policy waits at all. */
+function askedPauseMs({ facts }: ErrorRecord, { pauseMsMax }: { pauseMsMax: number }): number {
+  const asked = facts?.retryAfterMs;
+  return typeof asked === 'number' && asked > 0 ? Math.min(asked, pauseMsMax) : 0;
 }
 
 /** Gives everything that waits for a person or the world a new try, in the runs below as well. */

@@ -9,7 +9,7 @@ import { type Measured, openJournal } from './blob/journal.ts';
 import { fetchPartial, type PartialPaths, unlinkPartial } from './blob/partial.ts';
 import { measureWhole } from './blob/whole.ts';
 import { errnoOf, fileError, syncDir, unlinkDurably } from './durable.ts';
-import type { ObjectSource } from './object-source.ts';
+import type { RangeSource } from './object-source.ts';
 
 /**
  * Layers as they were stored in the bucket, by the sha256 of their bytes:
@@ -47,7 +47,7 @@ export interface FetchRequest {
   layer: LayerRef;
   /** Chosen and committed by the caller before; the same over every rerun. `[A-Za-z0-9._-]`, at most 128. */
   partialId: string;
-  objects: ObjectSource;
+  objects: RangeSource;
   limits: Limits;
   signal: AbortSignal;
   /** Bytes of the object that are in the partial, of its size. */

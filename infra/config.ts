@@ -16,6 +16,14 @@ export interface Settings {
   region: string;
   anonymous: boolean;
   insecure: boolean;
+  /** `os/architecture[/variant]` instead of this machine's. */
+  platform: string | null;
+  /** Hosts, with port or without, that a registry may send flyd to though their addresses are not public. */
+  allowHosts: string[];
+  /** A credential file instead of the usual ones. */
+  authFile: string | null;
+  /** A command that judges images before they are fetched. */
+  verifier: string | null;
   driver: DriverName | 'auto';
   /** Downloads at once. */
   parallel: number;
@@ -37,12 +45,26 @@ export interface Settings {
   /** File system of a base volume. */
   fs: 'ext4' | 'xfs' | null;
   limits: Limits;
+  /** Milliseconds: see infra/config/schema.ts. */
+  timeouts: Timeouts;
   retry: Partial<
     Record<'attempts' | 'pauseMs' | 'pauseMsMax' | 'pendingPauseMs' | 'pendingPauseMsMax', number>
   >;
   /** After so long without a sign of life an owner counts as stuck. */
   stuckAfterMs: number | null;
 }
+
+/** How long flyd waits, in milliseconds. */
+export interface Timeouts {
+  /** For a connection, TLS included. */
+  connectMs: number;
+  /** Without one byte of an answer: then the source counts as dead, and the next attempt goes on from there. */
+  stallMs: number;
+  /** For the verifier's answer. */
+  verifierMs: number;
+}
+
+export const defaultTimeouts: Timeouts = { connectMs: 10_000, stallMs: 15_000, verifierMs: 10_000 };
 
 /** What the surroundings of the process say, apart from settings. */
 export interface Surroundings {
@@ -53,6 +75,8 @@ export interface Surroundings {
   fault: string | null;
   /** Values of AWS_* that no log may show. */
   secrets: string[];
+  /** Where credentials of registries are looked for, in this order; those that are not there are passed over. */
+  authFiles: string[];
 }
 
 export interface Resolved {
@@ -78,7 +102,7 @@ interface Candidate {
 
 /** Variables of flyd that are no settings. */
 const otherVariables: readonly string[] = ['FLYD_CONFIG', 'FLYD_FAULT'];
-const pathKeys: readonly string[] = ['stateDir', 'mountRoot', 'poolData', 'poolMeta'];
+const pathKeys: readonly string[] = ['stateDir', 'mountRoot', 'poolData', 'poolMeta', 'authFile', 'verifier'];
 
 /**
  * The settings: flag, then `FLYD_*` variable, then config file, then default. Unknown names are refused
@@ -98,6 +122,7 @@ export async function resolveSettings(options: ResolveOptions): Promise<Resolved
       secrets: ['AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY', 'AWS_SESSION_TOKEN']
         .map((name) => environment[name] ?? '')
         .filter((value) => value !== ''),
+      authFiles: authFilesOf(given.authFile, environment),
     },
   };
 }
@@ -131,6 +156,10 @@ function withDefaults(
     region: given.region ?? 'us-east-1',
     anonymous: given.anonymous ?? false,
     insecure: given.insecure ?? false,
+    platform: given.platform ?? null,
+    allowHosts: given.allowHosts ?? [],
+    authFile: given.authFile ?? null,
+    verifier: given.verifier ?? null,
     driver: given.driver ?? 'auto',
     parallel: given.parallel ?? 4,
     verbosity: given.verbosity ?? 0,
@@ -146,9 +175,24 @@ function withDefaults(
     volumeSize: given.volumeSize ?? null,
     fs: given.fs ?? null,
     limits: { ...defaultLimits, ...given.limits },
+    timeouts: { ...defaultTimeouts, ...given.timeouts },
     retry: given.retry ?? {},
     stuckAfterMs: given.stuckAfterMs ?? null,
   };
+}
+
+/** containers-auth.json(5), then the Docker client's own; a file that was named is the only one. */
+function authFilesOf(
+  named: string | undefined,
+  environment: Readonly<Record<string, string | undefined>>,
+): string[] {
+  if (named !== undefined) return [named];
+  const { REGISTRY_AUTH_FILE, DOCKER_CONFIG, XDG_RUNTIME_DIR } = environment;
+  return [
+    REGISTRY_AUTH_FILE ?? '',
+    isAbsolute(XDG_RUNTIME_DIR ?? '') ? join(XDG_RUNTIME_DIR ?? '', 'containers/auth.json') : '',
+    join(DOCKER_CONFIG ?? join(homedir(), '.docker'), 'config.json'),
+  ].filter(isAbsolute);
 }
 
 function defaultStateDir(environment: Readonly<Record<string, string | undefined>>, uid: number): string {

@@ -2,7 +2,8 @@ import { open } from 'node:fs/promises';
 import { z } from 'zod';
 import { unrecoverable } from '#core/errors';
 import { type Digest, parseDigest } from '#core/ids';
-import type { LayerBlob, LayerRef, Source } from '#core/image';
+import type { LayerBlob, LayerRef } from '#core/image';
+import { type Source, sourceText } from '#core/source';
 import { errnoOf, fileError, writeDurably } from './durable.ts';
 
 /**
@@ -12,7 +13,7 @@ import { errnoOf, fileError, writeDurably } from './durable.ts';
  * from a mirror.
  */
 export interface Lock {
-  source: { endpoint: string | null; bucket: string; prefix: string };
+  source: { endpoint: string | null; bucket: string; prefix: string } | { address: string };
   family: string;
   /** In the order in which they are applied. */
   layers: LockedLayer[];
@@ -29,7 +30,10 @@ export interface LockedLayer {
 const lockBytesMax = 4 * 1024 * 1024;
 
 const lockSchema = z.strictObject({
-  source: z.strictObject({ endpoint: z.string().nullable(), bucket: z.string(), prefix: z.string() }),
+  source: z.union([
+    z.strictObject({ endpoint: z.string().nullable(), bucket: z.string(), prefix: z.string() }),
+    z.strictObject({ address: z.string() }),
+  ]),
   family: z.string().min(1),
   layers: z
     .array(
@@ -49,7 +53,10 @@ const lockSchema = z.strictObject({
 
 /** The lock that pins what was pulled. */
 export const lockOf = (source: Source, family: string, layers: readonly LayerBlob[]): Lock => ({
-  source: { endpoint: source.endpoint, bucket: source.bucket, prefix: source.prefix },
+  source:
+    source.kind === undefined
+      ? { endpoint: source.endpoint, bucket: source.bucket, prefix: source.prefix }
+      : { address: sourceText(source) },
   family,
   layers: layers.map(({ key, size, digest }) => ({ key, size, digest })),
 });

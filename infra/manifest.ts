@@ -2,8 +2,8 @@ import { z } from 'zod';
 import { FlydError, unrecoverable } from '#core/errors';
 import { type ManifestLayer, manifestName } from '#core/family';
 import { parseDigest } from '#core/ids';
-import type { Source } from '#core/image';
 import type { Limits } from '#core/limits';
+import type { S3Source } from '#core/source';
 import type { ObjectSource, Waiting } from './object-source.ts';
 
 /**
@@ -36,7 +36,7 @@ const manifestSchema = z.union([z.object({ layers: layersSchema }), layersSchema
  */
 export async function readManifest(
   objects: ObjectSource,
-  { source, prefix, limits }: { source: Source; prefix: string; limits: Limits },
+  { source, prefix, limits }: { source: S3Source; prefix: string; limits: Limits },
   waiting: Waiting = {},
 ): Promise<ManifestLayer[] | null> {
   let bytes: Buffer;

@@ -1,4 +1,4 @@
-import type { Source } from '#core/image';
+import type { S3Source, Source } from '#core/source';
 
 /** One object as a listing or a HEAD names it. The ETag is without its quotes. */
 export interface ObjectFacts {
@@ -32,6 +32,11 @@ export interface Waiting {
   signal?: AbortSignal;
 }
 
+/** Whatever gives the bytes of a layer: the second half of each source, after its layers are known. */
+export interface RangeSource<From extends Source = Source> {
+  openRange(source: From, wanted: RangeRequest, waiting?: Waiting): Promise<ObjectRange>;
+}
+
 /**
  * The contract between flyd and whatever keeps objects. Every answer is compared with what was asked
  * for, because servers ignore conditions; no redirect is followed; nothing is retried (the engine
@@ -40,16 +45,15 @@ export interface Waiting {
  * `source_denied`, `source_insecure`, `source_invalid`, `source_protocol`, `limit_exceeded`
  * (unrecoverable); or the signal's reason.
  */
-export interface ObjectSource {
+export interface ObjectSource extends RangeSource<S3Source> {
   /**
    * The objects directly under `prefix` (no further `/` in their names), ordered by the bytes of
    * their keys. All pages, up to a limit on keys and pages (`limit_exceeded`).
    */
-  list(source: Source, prefix: string, waiting?: Waiting): Promise<ObjectFacts[]>;
-  head(source: Source, key: string, waiting?: Waiting): Promise<ObjectFacts>;
-  openRange(source: Source, wanted: RangeRequest, waiting?: Waiting): Promise<ObjectRange>;
+  list(source: S3Source, prefix: string, waiting?: Waiting): Promise<ObjectFacts[]>;
+  head(source: S3Source, key: string, waiting?: Waiting): Promise<ObjectFacts>;
   /** A whole small object; `limit_exceeded` as soon as it turns out larger than `maxBytes`. */
-  readSmall(source: Source, key: string, maxBytes: number, waiting?: Waiting): Promise<Buffer>;
+  readSmall(source: S3Source, key: string, maxBytes: number, waiting?: Waiting): Promise<Buffer>;
   /** Closes idle connections. */
   close(): void;
 }

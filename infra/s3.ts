@@ -8,7 +8,8 @@ import type {
   ServiceOutputTypes,
 } from '@aws-sdk/client-s3';
 import { unrecoverable } from '#core/errors';
-import type { Source } from '#core/image';
+import type { S3Source } from '#core/source';
+import { guardedBody, smallBody } from './net/body.ts';
 import type { ObjectFacts, ObjectRange, ObjectSource, RangeRequest, Waiting } from './object-source.ts';
 import {
   checkRoot,
@@ -19,10 +20,10 @@ import {
   readPage,
   readSize,
 } from './s3/answers.ts';
-import { guardedBody, smallBody } from './s3/body.ts';
 import { checkSource } from './s3/endpoint.ts';
 import {
   changedError,
+  judgeOf,
   placeOf,
   protocolError,
   type Request,
@@ -64,7 +65,7 @@ export function createS3Source(options: S3Options = {}): ObjectSource {
   const clients = new Map<string, S3Client>();
   let sdk: Promise<Sdk> | undefined;
 
-  async function connect(source: Source): Promise<{ sdk: Sdk; client: S3Client }> {
+  async function connect(source: S3Source): Promise<{ sdk: Sdk; client: S3Client }> {
     checkSource(source);
     sdk ??= import('@aws-sdk/client-s3');
     const loaded = await sdk;
@@ -91,7 +92,7 @@ export function createS3Source(options: S3Options = {}): ObjectSource {
   ): Promise<Output> {
     const { sdk, client } = await connect(request.source);
     const signal = waiting?.signal;
-    const guard = { request, idleMs, signal };
+    const guard = { judge: judgeOf(request), idleMs, signal };
     const command = build(sdk);
     command.middlewareStack.add(
       (next) => async (args) => {
@@ -122,7 +123,7 @@ export function createS3Source(options: S3Options = {}): ObjectSource {
   }
 
   async function* pages(
-    source: Source,
+    source: S3Source,
     prefix: string,
     waiting: Waiting | undefined,
   ): AsyncGenerator<ListingPage> {
@@ -155,7 +156,7 @@ export function createS3Source(options: S3Options = {}): ObjectSource {
     } while (token !== undefined);
   }
 
-  async function list(source: Source, prefix: string, waiting?: Waiting): Promise<ObjectFacts[]> {
+  async function list(source: S3Source, prefix: string, waiting?: Waiting): Promise<ObjectFacts[]> {
     const request = { source, key: null };
     const found = new Map<string, ObjectFacts>();
     let keys = 0;
@@ -173,7 +174,7 @@ export function createS3Source(options: S3Options = {}): ObjectSource {
     return [...found.values()].sort((a, b) => Buffer.compare(Buffer.from(a.key), Buffer.from(b.key)));
   }
 
-  async function head(source: Source, key: string, waiting?: Waiting): Promise<ObjectFacts> {
+  async function head(source: S3Source, key: string, waiting?: Waiting): Promise<ObjectFacts> {
     const request = { source, key };
     const answer = await send(
       request,
@@ -184,7 +185,7 @@ export function createS3Source(options: S3Options = {}): ObjectSource {
     return { key, etag: readEtag(request, answer.ETag), size: readSize(request, answer.ContentLength) };
   }
 
-  async function openRange(source: Source, wanted: RangeRequest, waiting?: Waiting): Promise<ObjectRange> {
+  async function openRange(source: S3Source, wanted: RangeRequest, waiting?: Waiting): Promise<ObjectRange> {
     const { key, start, etag } = wanted;
     const request = { source, key };
     const answer = await send(
@@ -225,7 +226,7 @@ export function createS3Source(options: S3Options = {}): ObjectSource {
         etag: answered,
         size,
         start: partial ? start : 0,
-        body: guardedBody(body, { request, idleMs, signal: waiting?.signal }),
+        body: guardedBody(body, { judge: judgeOf(request), idleMs, signal: waiting?.signal }),
       };
     } catch (error) {
       body?.destroy();
@@ -234,7 +235,7 @@ export function createS3Source(options: S3Options = {}): ObjectSource {
   }
 
   async function readSmall(
-    source: Source,
+    source: S3Source,
     key: string,
     maxBytes: number,
     waiting?: Waiting,
@@ -272,7 +273,7 @@ interface WireResponse {
 }
 
 function clientConfig(
-  source: Source,
+  source: S3Source,
   options: S3Options,
   { idleMs, connectMs }: { idleMs: number; connectMs: number },
 ): S3ClientConfig {

@@ -1,8 +1,9 @@
 import { assign, enqueueActions, setup } from 'xstate';
 import { effect } from '#core/effect';
-import type { ErrorRecord } from '#core/errors';
+import { type ErrorRecord, toErrorRecord, unrecoverable } from '#core/errors';
 import type { ChainId } from '#core/ids';
 import { chainIds, type DriverName, type LayerBlob, type LayerRef, type Source } from '#core/image';
+import type { ImageManifest } from '#core/source';
 import type { BlobInput } from './blob.ts';
 import type { UnpackReport, VolumeInput, VolumeResult } from './volume.ts';
 
@@ -12,6 +13,8 @@ export interface ImageInput {
   source: Source;
   family: string;
   layers: LayerRef[];
+  /** Null for a family of plain layers. */
+  manifest: ImageManifest | null;
 }
 
 /** What `image.reserve` committed: the image's id, and how its driver wants the layers. */
@@ -35,6 +38,7 @@ export interface ImageResult {
   source: Source;
   chain: ChainId;
   layers: LayerBlob[];
+  manifest: ImageManifest | null;
   base: { id: string; driver: DriverName; reused: boolean };
   unpacked: UnpackReport;
 }
@@ -81,6 +85,28 @@ function nextVolume(context: ImageContext): { id: string; input: VolumeInput } |
   };
 }
 
+/** Why this blob cannot be that layer of the image, or null: the config says what it must be when uncompressed. */
+function mismatchOf(
+  { manifest, layers }: ImageContext,
+  id: string,
+  { diffId }: LayerBlob,
+): ErrorRecord | null {
+  const position = layers.findIndex((_, each) => blobId(each) === id);
+  const wanted = manifest?.diffIds[position];
+  if (wanted === undefined || wanted === diffId) return null;
+  return toErrorRecord(
+    unrecoverable(
+      'diff_id_mismatch',
+      `the layer unpacks to ${diffId}, the config of its image says ${wanted}`,
+      {
+        op: 'blob.fetch',
+        subject: layers[position]?.key,
+        hint: 'the image is broken or was tampered with: nothing of it was kept as an image',
+      },
+    ),
+  );
+}
+
 const hasBase = ({ layers, volumes }: ImageContext): boolean =>
   volumes[volumeId(layers.length - 1)] !== undefined;
 
@@ -102,6 +128,7 @@ function resultOf(context: ImageContext): ImageResult {
     source: context.source,
     chain: base.chain,
     layers,
+    manifest: context.manifest,
     base: {
       id: context.registered?.base ?? base.id,
       driver: context.driver,
@@ -140,6 +167,10 @@ export const imageMachine = setup({
       registered: (_, params: { registered: RegisteredImage }) => params.registered,
     }),
     keepError: assign({ error: (_, params: { error: unknown }) => params.error as ErrorRecord }),
+    keepMismatch: assign({
+      error: ({ context }, params: { id: string; blob: LayerBlob }) =>
+        mismatchOf(context, params.id, params.blob),
+    }),
     keepBlob: assign({
       blobs: ({ context }, params: { id: string; blob: LayerBlob }) => ({
         ...context.blobs,
@@ -176,6 +207,8 @@ export const imageMachine = setup({
   },
   guards: {
     hasBase: ({ context }) => hasBase(context),
+    isAnotherLayer: ({ context }, params: { id: string; blob: LayerBlob }) =>
+      mismatchOf(context, params.id, params.blob) !== null,
   },
 }).createMachine({
   id: 'image',
@@ -195,7 +228,13 @@ export const imageMachine = setup({
       invoke: {
         id: 'image.reserve',
         src: 'image.reserve',
-        input: ({ context: { driver, source, family, layers } }) => ({ driver, source, family, layers }),
+        input: ({ context: { driver, source, family, layers, manifest } }) => ({
+          driver,
+          source,
+          family,
+          layers,
+          manifest,
+        }),
         onDone: {
           target: 'building',
           actions: { type: 'keepReserved', params: ({ event }) => ({ reserved: event.output }) },
@@ -209,12 +248,25 @@ export const imageMachine = setup({
       always: { target: 'registering', guard: 'hasBase' },
       on: {
         'flyd.cancel': 'cancelling',
-        'xstate.done.actor.blob.*': {
-          actions: [
-            { type: 'keepBlob', params: ({ event }) => ({ id: event.actorId, blob: event.output }) },
-            'startNextVolume',
-          ],
-        },
+        'xstate.done.actor.blob.*': [
+          {
+            guard: {
+              type: 'isAnotherLayer',
+              params: ({ event }) => ({ id: event.actorId, blob: event.output }),
+            },
+            target: 'releasing',
+            actions: {
+              type: 'keepMismatch',
+              params: ({ event }) => ({ id: event.actorId, blob: event.output }),
+            },
+          },
+          {
+            actions: [
+              { type: 'keepBlob', params: ({ event }) => ({ id: event.actorId, blob: event.output }) },
+              'startNextVolume',
+            ],
+          },
+        ],
         'xstate.done.actor.volume.*': {
           actions: [
             { type: 'keepVolume', params: ({ event }) => ({ id: event.actorId, volume: event.output }) },

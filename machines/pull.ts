@@ -9,13 +9,16 @@ import type {
   LayerRef,
   Source,
 } from '#core/image';
+import type { ImageChoice, ImageManifest } from '#core/source';
 import type { ActivateInput } from './activate.ts';
 import type { ImageInput, ImageResult } from './image.ts';
 
-/** One `flyd pull`: finds the family's layers, has the image made, pins it, activates it. */
+/** One `flyd pull`: finds the image's layers, has them judged, has the image made, pins it, activates it. */
 export interface PullInput {
   source: Source;
   family: string;
+  /** Which image of a layout or registry; null for a family, which may turn out to be a layout. */
+  choice: ImageChoice | null;
   driver: DriverName;
   /** Absolute path of the lock file to enforce, or to write the first time; null without. */
   lockFile: string | null;
@@ -25,8 +28,26 @@ export interface PullInput {
 
 export interface ResolvedFamily {
   layers: LayerRef[];
-  /** A lock file gave every digest beforehand. */
+  /** A lock file, or the digest that was asked for, gave every digest beforehand. */
   pinned: boolean;
+  /** Null for a family of plain layers. */
+  manifest: ImageManifest | null;
+}
+
+export interface ResolveInput {
+  source: Source;
+  family: string;
+  choice: ImageChoice | null;
+  /** Absolute path; null without a lock file. */
+  lockFile: string | null;
+}
+
+export interface VerifyInput {
+  source: Source;
+  family: string;
+  choice: ImageChoice | null;
+  layers: LayerRef[];
+  manifest: ImageManifest | null;
 }
 
 export interface PullResult {
@@ -54,8 +75,10 @@ export const pullMachine = setup({
     events: {} as { type: 'flyd.cancel' },
   },
   actors: {
-    /** Lists the family's layers, in order, with what a lock file knows of them. */
-    'family.resolve': effect<{ source: Source; family: string; lockFile: string | null }, ResolvedFamily>(),
+    /** Lists the layers of a family or an image, in order, with what manifest and lock file know of them. */
+    'family.resolve': effect<ResolveInput, ResolvedFamily>(),
+    /** Asks the operator's verifier, if there is one. */
+    'image.verify': effect<VerifyInput, null>(),
     /** Writes the lock file, if it is not there yet. */
     'family.pin': effect<{ source: Source; family: string; lockFile: string; layers: LayerBlob[] }, null>(),
     image: effect<ImageInput, ImageResult>(),
@@ -83,11 +106,23 @@ export const pullMachine = setup({
       invoke: {
         id: 'family.resolve',
         src: 'family.resolve',
-        input: ({ context: { source, family, lockFile } }) => ({ source, family, lockFile }),
+        input: ({ context: { source, family, choice, lockFile } }) => ({ source, family, choice, lockFile }),
         onDone: {
-          target: 'imaging',
+          target: 'verifying',
           actions: { type: 'keepResolved', params: ({ event }) => ({ resolved: event.output }) },
         },
+      },
+    },
+    // Before a byte of a layer is fetched, and for each pull anew: a policy may have changed.
+    verifying: {
+      invoke: {
+        id: 'image.verify',
+        src: 'image.verify',
+        input: ({ context: { source, family, choice, resolved } }) => {
+          const { layers, manifest } = resolved as ResolvedFamily;
+          return { source, family, choice, layers, manifest };
+        },
+        onDone: 'imaging',
       },
     },
     imaging: {
@@ -99,6 +134,7 @@ export const pullMachine = setup({
           source: context.source,
           family: context.family,
           layers: (context.resolved as ResolvedFamily).layers,
+          manifest: (context.resolved as ResolvedFamily).manifest,
         }),
         onDone: {
           target: 'imaged',

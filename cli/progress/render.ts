@@ -42,7 +42,7 @@ const narrow = { name: 18, bar: 8 };
 function liveLine({ key, fetch, unpack }: LayerLine, columns: number): string {
   const roomy = columns >= wide.columns;
   const { name: nameWidth, bar } = roomy ? wide : narrow;
-  const name = oneLine(posix.basename(key)).slice(0, nameWidth).padEnd(nameWidth);
+  const name = oneLine(nameOf(key)).slice(0, nameWidth).padEnd(nameWidth);
   const size = (fetch.total === null ? '' : bytesText(fetch.total)).padStart(9);
   const fetching = `fetch ${barOf(fetch, bar)} ${noteOf(fetch).padEnd(13)}`;
   return `${name} ${size}  ${fetching} unpack ${barOf(unpack, bar)}${roomy ? ` ${noteOf(unpack)}` : ''}`;
@@ -79,12 +79,16 @@ function plainRenderer(model: ProgressModel, out: Output): Renderer {
   const draw = (): void => {
     if (model.trouble !== null) once(`waiting: ${model.trouble}`);
     for (const { key, fetch, unpack } of model.lines.values()) {
-      const name = posix.basename(key);
+      const name = nameOf(key);
       for (const line of [plainFetch(name, fetch), plainUnpack(name, unpack)]) if (line !== null) once(line);
     }
   };
   return { draw, finish: draw };
 }
+
+/** The last part of a key; of a digest, enough to know it by. */
+const nameOf = (key: string): string =>
+  posix.basename(key).replace(/^(?:sha256:)?([0-9a-f]{12})[0-9a-f]{52}$/, '$1');
 
 const tookText = (half: Half): string => secondsText((half.endedAt - half.startedAt) / 1000);
 

@@ -2,13 +2,14 @@ import type { Database } from 'better-sqlite3';
 import { recoverable } from '#core/errors';
 import type { DiffId, Digest } from '#core/ids';
 import type { LayerMediaType, LayerRef } from '#core/image';
+import { placeOf } from '#core/source';
 import { drizzle, orm } from '../drizzle.ts';
 import { write } from '../open.ts';
 import { joinWrite } from './joined.ts';
 import { type LeaseHold, type Leases, sweepLease } from './leases.ts';
 import type { LiveRuns } from './live-runs.ts';
 import { blobSources, blobs } from './schema.ts';
-import { endpointOf, type ObjectAt, type SourceIdentity } from './sources.ts';
+import type { ObjectAt, SourceIdentity } from './sources.ts';
 
 const { and, eq } = orm;
 
@@ -76,14 +77,15 @@ export function createBlobs(db: Database, live: LiveRuns, leases: Leases): Blobs
       .get() ?? null;
 
   function findFrom(source: SourceIdentity, { key, etag, size }: ObjectAt): BlobFacts | null {
+    const { endpoint, bucket } = placeOf(source);
     const row = query
       .select(facts)
       .from(blobSources)
       .innerJoin(blobs, eq(blobs.digest, blobSources.digest))
       .where(
         and(
-          eq(blobSources.endpoint, endpointOf(source)),
-          eq(blobSources.bucket, source.bucket),
+          eq(blobSources.endpoint, endpoint),
+          eq(blobSources.bucket, bucket),
           eq(blobSources.key, key),
           eq(blobSources.etag, etag),
           eq(blobSources.size, size),
@@ -145,7 +147,8 @@ export function createBlobs(db: Database, live: LiveRuns, leases: Leases): Blobs
           .values({ ...blob, state: 'whole', createdAt: now, usedAt })
           .onConflictDoUpdate({ target: blobs.digest, set: { usedAt } })
           .run();
-        const at = { endpoint: endpointOf(source), bucket: source.bucket, ...object };
+        if (object.etag === '') return; // without a version, where it came from says nothing
+        const at = { ...placeOf(source), ...object };
         query
           .insert(blobSources)
           .values({ ...at, digest: blob.digest })

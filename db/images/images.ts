@@ -2,9 +2,11 @@ import type { Database } from 'better-sqlite3';
 import { unrecoverable } from '#core/errors';
 import type { ChainId, DiffId, Digest } from '#core/ids';
 import type { DriverName, LayerMediaType } from '#core/image';
+import type { ImageManifest } from '#core/source';
 import { drizzle, orm } from '../drizzle.ts';
 import { write } from '../open.ts';
 import type { Blobs } from './blobs.ts';
+import type { Configs } from './configs.ts';
 import { createImageViews, type ImageViews } from './image-views.ts';
 import type { LiveRuns } from './live-runs.ts';
 import { activations, imageBlobs, images } from './schema.ts';
@@ -31,6 +33,8 @@ export interface NewImage {
 
 export interface FinishedImage extends NewImage {
   chain: ChainId;
+  /** Null for a family of plain layers. Its config is kept already (`Configs.keep`). */
+  manifest: ImageManifest | null;
   /** The layers in order. */
   layers: readonly { digest: Digest; key: string; etag: string }[];
 }
@@ -65,14 +69,15 @@ export interface Images extends ImageViews {
   /**
    * Makes the image complete: links its layers and its base, the sealed volume of its chain. When that
    * image of that family is there already, the older row stays, with these layers, and the
-   * reservation goes: the result has the id that stays.
+   * reservation goes: the result has the id that stays. `layer_missing`, `volume_missing` when what it
+   * links is gone.
    */
   register(image: FinishedImage, now: number): { id: string; base: string };
   /** Drops a reservation; a complete image stays. */
   release(id: string): void;
   /** A complete image by its id. */
   find(id: string): CompleteImage | null;
-  /** A complete image by its id, the start of it, or its family (the last one used). */
+  /** A complete image by its id, the start of it, or its family, with or without tag (the last one used). */
   search(text: string): CompleteImage | null;
   /** Drops a complete image, if nothing is activated from it: else the ids of its activations. */
   drop(id: string): string[];
@@ -83,7 +88,12 @@ export interface Images extends ImageViews {
 /** The rows of `images` and `image_blobs`. */
 export function createImages(
   db: Database,
-  { live, blobs: blobRows, volumes }: { live: LiveRuns; blobs: Blobs; volumes: Volumes },
+  {
+    live,
+    blobs: blobRows,
+    volumes,
+    configs,
+  }: { live: LiveRuns; blobs: Blobs; volumes: Volumes; configs: Configs },
 ): Images {
   const query = drizzle(db);
 
@@ -162,6 +172,13 @@ export function createImages(
             subject: image.chain,
             hint: 'pull again',
           });
+        const { manifest } = image;
+        if (manifest !== null && !configs.touch(manifest.config, now))
+          throw unrecoverable('layer_missing', 'the config of the image is not in the database any more', {
+            op: 'image.register',
+            subject: manifest.config,
+            hint: 'pull again',
+          });
         const before = same(image);
         const id = before?.id ?? image.id;
         if (before !== null && before.id !== image.id)
@@ -174,6 +191,8 @@ export function createImages(
           baseLvId: base.id,
           state: 'complete' as const,
           usedAt: live.stamp(now),
+          manifest,
+          config: manifest?.config ?? null,
         };
         const { family, driver, effect } = image;
         query
@@ -206,6 +225,7 @@ export function createImages(
       const found =
         rows.find((row) => row.id === text) ??
         rows.find((row) => row.family === text) ??
+        rows.find((row) => /^[:@]/.test(row.family.startsWith(text) ? row.family.slice(text.length) : '')) ??
         (begin.length === 1 && text.length > 'img-'.length ? begin[0] : undefined);
       return complete(found);
     },

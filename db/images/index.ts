@@ -2,6 +2,7 @@ import type { Database } from 'better-sqlite3';
 import type { MigrationSet } from '../migrate.ts';
 import { type Activations, createActivations } from './activations.ts';
 import { type Blobs, createBlobs } from './blobs.ts';
+import { type Configs, createConfigs } from './configs.ts';
 import { createEvictions, type Evictions } from './eviction.ts';
 import { createImages, type Images } from './images.ts';
 import { createLeases, type Leases } from './leases.ts';
@@ -19,6 +20,7 @@ export type {
 } from './activations.ts';
 export type { BlobFacts, Blobs, BlobView } from './blobs.ts';
 export { takeCensus } from './census.ts';
+export type { Configs } from './configs.ts';
 export type { Eviction, Evictions, EvictionWish } from './eviction.ts';
 export type { CompleteImage, ImageLayerView, ImageRow, ImageSummary, Images, ImageView } from './images.ts';
 export { type LeaseClaim, type LeaseHold, type Leases, sweepLease } from './leases.ts';
@@ -33,6 +35,7 @@ export interface ImageStore {
   blobs: Blobs;
   volumes: Volumes;
   images: Images;
+  configs: Configs;
   activations: Activations;
   leases: Leases;
   sweeps: Sweeps;
@@ -45,11 +48,13 @@ export function createImageStore(db: Database): ImageStore {
   const leases = createLeases(db);
   const blobs = createBlobs(db, live, leases);
   const volumes = createVolumes(db, live);
-  const images = createImages(db, { live, blobs, volumes });
+  const configs = createConfigs(db, live);
+  const images = createImages(db, { live, blobs, volumes, configs });
   return {
     blobs,
     volumes,
     images,
+    configs,
     activations: createActivations(db, live, volumes),
     leases,
     sweeps: createSweeps(db, live),

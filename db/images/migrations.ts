@@ -106,4 +106,19 @@ CREATE TABLE devices_used (
     version: 2,
     sql: 'ALTER TABLE images ADD COLUMN pinned INTEGER NOT NULL DEFAULT 0 CHECK (pinned IN (0, 1));',
   },
+  {
+    // What an OCI manifest says of an image; the text of a config is kept once.
+    version: 3,
+    sql: `
+CREATE TABLE image_configs (
+  digest TEXT PRIMARY KEY,
+  content TEXT NOT NULL,
+  used_at INTEGER NOT NULL
+) STRICT;
+
+ALTER TABLE images ADD COLUMN manifest TEXT;
+ALTER TABLE images ADD COLUMN config TEXT REFERENCES image_configs (digest);
+CREATE INDEX images_config ON images (config) WHERE config IS NOT NULL;
+`,
+  },
 ];

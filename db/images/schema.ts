@@ -1,5 +1,6 @@
 import type { ChainId, DiffId, Digest } from '#core/ids';
 import type { ActivationOptions, DriverName, LayerMediaType } from '#core/image';
+import type { ImageManifest } from '#core/source';
 import { sqlite } from '../drizzle.ts';
 import type { SourceIdentity } from './sources.ts';
 
@@ -62,6 +63,17 @@ export const images = sqliteTable('images', {
   usedAt: integer('used_at').notNull(),
   /** Exempt from eviction. */
   pinned: integer('pinned', { mode: 'boolean' }).notNull().default(false),
+  /** Null for a family of plain layers. */
+  manifest: text('manifest', { mode: 'json' }).$type<ImageManifest>(),
+  /** The digest that its manifest names. */
+  config: text('config').$type<Digest>(),
+});
+
+/** Configs of images, as they came. */
+export const imageConfigs = sqliteTable('image_configs', {
+  digest: text('digest').primaryKey().$type<Digest>(),
+  content: text('content').notNull(),
+  usedAt: integer('used_at').notNull(),
 });
 
 /** The layers of a complete image, in order. */

@@ -4,7 +4,7 @@ import { drizzle, orm } from '../drizzle.ts';
 import { write } from '../open.ts';
 import type { ActivationRow } from './activations.ts';
 import type { LiveRuns } from './live-runs.ts';
-import { activations, blobs, imageBlobs, images, volumes } from './schema.ts';
+import { activations, blobs, imageBlobs, imageConfigs, images, volumes } from './schema.ts';
 import type { VolumeRow } from './volumes.ts';
 
 const { and, eq, lt, notExists, sql } = orm;
@@ -23,6 +23,8 @@ export interface Sweeps {
   doomVolumes(): VolumeRow[];
   /** Blobs to remove; they are `removing` now. */
   doomBlobs(): { digest: Digest; size: number }[];
+  /** Drops configs that no image has. */
+  dropConfigs(): void;
   /** The blob's file is gone. */
   forgetBlob(digest: Digest): void;
   /** Those of the ids that no row of the table tells of. Ask after looking at the world: rows come first and go last. */
@@ -96,6 +98,18 @@ export function createSweeps(db: Database, live: LiveRuns): Sweeps {
           .from(blobs)
           .where(eq(blobs.state, 'removing'))
           .all();
+      });
+    },
+    dropConfigs() {
+      write(db, () => {
+        const linked = query
+          .select({ one: sql`1` })
+          .from(images)
+          .where(eq(images.config, imageConfigs.digest));
+        query
+          .delete(imageConfigs)
+          .where(and(lt(imageConfigs.usedAt, keepSince()), notExists(linked)))
+          .run();
       });
     },
     forgetBlob(digest) {

@@ -2,14 +2,14 @@ import type { FileHandle } from 'node:fs/promises';
 import { recoverable, unrecoverable } from '#core/errors';
 import type { LayerRef, Source } from '#core/image';
 import { fileError } from '../durable.ts';
-import type { ObjectSource } from '../object-source.ts';
+import type { RangeSource } from '../object-source.ts';
 import type { Journal } from './journal.ts';
 import type { Measuring } from './measuring.ts';
 
 export interface Transfer {
   source: Source;
   layer: LayerRef;
-  objects: ObjectSource;
+  objects: RangeSource;
   signal: AbortSignal;
   onProgress?: (done: number, total: number) => void;
   /** Holds exactly the bytes that the journal calls synced. */
@@ -53,7 +53,11 @@ export async function download(transfer: Transfer): Promise<number> {
 async function receive(transfer: Transfer, file: Writer, signal: AbortSignal): Promise<void> {
   const { source, layer, objects, journal } = transfer;
   const start = journal.state.synced;
-  const opened = await objects.openRange(source, { key: layer.key, start, etag: layer.etag }, { signal });
+  const opened = await objects.openRange(
+    source,
+    { key: layer.key, start, etag: layer.etag === '' ? null : layer.etag },
+    { signal },
+  );
   let toSkip = start - opened.start; // a server that ignores ranges sends everything again
   for await (const chunk of sized(opened, layer)) {
     file.count(chunk.length);
@@ -65,7 +69,7 @@ async function receive(transfer: Transfer, file: Writer, signal: AbortSignal): P
 
 /** The chunks of an answer, never more than the layer's bytes and never fewer. */
 async function* sized(
-  opened: Awaited<ReturnType<ObjectSource['openRange']>>,
+  opened: Awaited<ReturnType<RangeSource['openRange']>>,
   layer: LayerRef,
 ): AsyncGenerator<Buffer, void> {
   if (opened.size !== null && opened.size !== layer.size) {

@@ -3,6 +3,7 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { unrecoverable } from '#core/errors';
 import type { Digest } from '#core/ids';
 import type { LayerRef } from '#core/image';
+import { placeOf } from '#core/source';
 import type { FetchedBlob, FetchRequest } from '../blob-store.ts';
 import { fileError, renameDurably, unlinkDurably } from '../durable.ts';
 import { download } from './download.ts';
@@ -115,8 +116,7 @@ async function syncData(data: FileHandle, path: string): Promise<void> {
 }
 
 const objectOf = ({ source, layer }: FetchRequest): PartialObject => ({
-  endpoint: source.endpoint,
-  bucket: source.bucket,
+  ...placeOf(source),
   key: layer.key,
   etag: layer.etag,
   size: layer.size,

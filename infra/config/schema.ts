@@ -2,7 +2,7 @@ import { isAbsolute } from 'node:path';
 import { z } from 'zod';
 import { driverNames } from '#core/image';
 import { defaultLimits } from '#core/limits';
-import type { Settings } from '../config.ts';
+import { defaultTimeouts, type Settings } from '../config.ts';
 import { parseBytes, parseCount, parseSwitch, parseTable } from './values.ts';
 
 /** A type whose values come as themselves from a file, or as text from a flag or a variable. */
@@ -51,6 +51,10 @@ const shape = {
   region: text,
   anonymous: flag,
   insecure: flag,
+  platform: text,
+  allowHosts: written(z.array(text), (given) => given.split(','), 'a list of hosts'),
+  authFile: path,
+  verifier: path,
   driver: z.enum(['auto', ...driverNames], `is none of auto, ${driverNames.join(', ')}`),
   parallel: count,
   verbosity: z.int().min(0),
@@ -66,6 +70,7 @@ const shape = {
   volumeSize: bytes,
   fs: z.enum(['ext4', 'xfs'], 'is neither ext4 nor xfs'),
   limits: table(Object.keys(defaultLimits) as (keyof typeof defaultLimits)[]),
+  timeouts: table(Object.keys(defaultTimeouts) as (keyof typeof defaultTimeouts)[]),
   retry: table(retryNames),
   stuckAfterMs: count,
 } satisfies { [Key in keyof Settings]: z.ZodType };

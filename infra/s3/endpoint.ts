@@ -1,5 +1,5 @@
 import { unrecoverable } from '#core/errors';
-import type { Source } from '#core/image';
+import type { S3Source } from '#core/source';
 
 const bucketPattern = /^[A-Za-z0-9][A-Za-z0-9._-]{1,254}$/;
 const regionPattern = /^[a-z0-9][a-z0-9-]{0,62}$/;
@@ -8,7 +8,7 @@ const regionPattern = /^[a-z0-9][a-z0-9-]{0,62}$/;
  * Refuses a source that must not be contacted: `source_invalid` for an endpoint, bucket or region
  * that is none, `source_insecure` for plain HTTP to another machine that was not asked for.
  */
-export function checkSource(source: Source): void {
+export function checkSource(source: S3Source): void {
   if (!bucketPattern.test(source.bucket))
     throw unrecoverable('source_invalid', 'this is no name of a bucket', { subject: source.bucket });
   if (!regionPattern.test(source.region))

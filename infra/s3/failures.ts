@@ -1,9 +1,11 @@
 import { FlydError, pending, recoverable, unrecoverable } from '#core/errors';
-import type { Source } from '#core/image';
+import type { S3Source } from '#core/source';
+import type { Judge } from '../net/body.ts';
+import { connectionFault, retryAfterMs } from '../net/failures.ts';
 
 /** What was being asked, for messages and for the meaning of a 404. */
 export interface Request {
-  source: Source;
+  source: S3Source;
   /** An object, or null for a listing. */
   key: string | null;
 }
@@ -41,7 +43,9 @@ export function refusalError(request: Request, refusal: Refusal): FlydError {
   const { status } = refusal;
   const code = codeIn(refusal.body);
   const what = `the source answered ${status}${code === '' ? '' : ` ${code}`}`;
-  const details = { subject: placeOf(request), facts: { status, s3Code: code } };
+  const pauseMs = retryAfterMs(refusal.headers['retry-after'], Date.now());
+  const facts = { status, s3Code: code, ...(pauseMs === null ? {} : { retryAfterMs: pauseMs }) };
+  const details = { subject: placeOf(request), facts };
   if (status < 400) return redirectError(request, refusal, what);
   if (code === 'NoSuchBucket') return unrecoverable('bucket_missing', 'the bucket does not exist', details);
   if (code === 'NoSuchKey' || (status === 404 && code === '' && request.key !== null))
@@ -92,43 +96,26 @@ function redirectError(request: Request, { headers, body }: Refusal, what: strin
 export function thrownError(request: Request, error: unknown): FlydError {
   if (error instanceof FlydError) return error;
   if (error instanceof ReferenceError) throw error;
-  const { name, code } = namesOf(error);
+  const { kind, name, what } = connectionFault(error);
   if (name.includes('CredentialsProvider') || name === 'CredentialsError')
     return unrecoverable('source_denied', 'no usable credentials were found', {
       subject: placeOf(request),
       hint: 'set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or use --anonymous for a public bucket',
       cause: error,
     });
-  if (tlsCodes.test(code))
-    return unrecoverable('source_denied', `the certificate of the source is not trusted: ${code}`, {
+  if (kind === 'tls')
+    return unrecoverable('source_denied', `the certificate of the source is not trusted: ${what}`, {
       subject: placeOf(request),
       hint: 'set NODE_EXTRA_CA_CERTS to the file of its authority',
       cause: error,
     });
-  if (name === 'TimeoutError' || connectionCodes.includes(code))
-    return unavailableError(request, `no answer from the source: ${code === '' ? name : code}`, error);
-  return protocolError(request, `the answer makes no sense: ${code === '' ? name : code}`, error);
+  if (kind === 'connection') return unavailableError(request, `no answer from the source: ${what}`, error);
+  return protocolError(request, `the answer makes no sense: ${what}`, error);
 }
 
-const tlsCodes = /^(CERT_|ERR_TLS_CERT|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_(GET|VERIFY)_)/;
-const connectionCodes: readonly string[] = [
-  'ECONNREFUSED',
-  'ECONNRESET',
-  'ECONNABORTED',
-  'EPIPE',
-  'ETIMEDOUT',
-  'EHOSTUNREACH',
-  'EHOSTDOWN',
-  'ENETUNREACH',
-  'ENETDOWN',
-  'EAI_AGAIN',
-  'ENOTFOUND',
-  'ERR_STREAM_PREMATURE_CLOSE',
-];
-
-/** The name and code of an error. One of several addresses tried speaks for all (Happy Eyeballs). */
-function namesOf(error: unknown): { name: string; code: string } {
-  const first = error instanceof AggregateError && error.errors.length > 0 ? error.errors[0] : error;
-  if (!(first instanceof Error)) return { name: String(first), code: '' };
-  return { name: first.name, code: 'code' in first && typeof first.code === 'string' ? first.code : '' };
-}
+/** The judge of the bodies of answers to this request. */
+export const judgeOf = (request: Request): Judge => ({
+  unavailable: (what) => unavailableError(request, what),
+  protocol: (what) => protocolError(request, what),
+  thrown: (error) => thrownError(request, error),
+});

@@ -25,7 +25,7 @@ export const pull = z.looseObject({
   image: z
     .looseObject({
       id: z.string(),
-      source: z.string().startsWith('s3://'),
+      source: z.string().regex(/^(s3:\/\/|oci:|[a-z0-9.]+(:\d+)?\/)/),
       family: z.string(),
       chain: digest,
       layers: z.array(

@@ -128,7 +128,8 @@ function machines({ fetch, unpack, calls }: Hooks, layers = [layer(0), layer(1),
     version: 1,
     machine: pullMachine,
     actors: {
-      'family.resolve': async () => ({ layers, pinned: false }),
+      'family.resolve': async () => ({ layers, pinned: false, manifest: null }),
+      'image.verify': count('verify', null),
       'family.pin': count('pin', null),
       image,
       activate,
@@ -139,6 +140,7 @@ function machines({ fetch, unpack, calls }: Hooks, layers = [layer(0), layer(1),
 const input: PullInput = {
   source,
   family: 'go',
+  choice: null,
   driver: 'copy',
   lockFile: null,
   activation: {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import type { ServerResponse } from 'node:http';
 import { type TestContext, test } from 'node:test';
-import type { Source } from '#core/image';
+import type { S3Source as Source } from '#core/source';
 import { createS3Source, type S3Options } from '#infra/s3';
 import { thrownError } from '#infra/s3/failures';
 import { contentsXml, liar, listingXml, tcpLiar, writeForever } from '../support/s3/liar.ts';

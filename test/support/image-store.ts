@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Database } from 'better-sqlite3';
 import type { ChainId, DiffId, Digest } from '#core/ids';
-import type { ActivationOptions, LayerRef, Source } from '#core/image';
+import type { ActivationOptions, LayerRef } from '#core/image';
+import type { S3Source } from '#core/source';
 import { engineSet } from '#db/engine/index';
 import { type BlobFacts, createImageStore, type ImageStore, imageSet } from '#db/images/index';
 import { openDatabase } from '#db/open';
@@ -79,7 +80,7 @@ export const chain = (seed: string | number): ChainId => hex(`c${seed}`) as Chai
 export const chains = (layers: number, seed = ''): ChainId[] =>
   Array.from({ length: layers }, (_, position) => chain(`${seed}${position}`));
 
-export const source: Source = {
+export const source: S3Source = {
   endpoint: 'http://127.0.0.1:9000',
   region: 'us-east-1',
   bucket: 'layers',
@@ -141,6 +142,14 @@ export function completeImage(
   images.reserve({ id, family, source, driver: 'copy', effect: `reserve ${id}` }, at);
   const { key, etag } = layer(name);
   const layers = [{ digest: digest(name), key, etag }];
-  const finished = { id, family, source, driver: 'copy' as const, chain: chain(`${seed}0`), layers };
+  const finished = {
+    id,
+    family,
+    source,
+    driver: 'copy' as const,
+    chain: chain(`${seed}0`),
+    layers,
+    manifest: null,
+  };
   return images.register({ ...finished, effect: `register ${id}` }, at).id;
 }

@@ -28,12 +28,15 @@ import {
   type Source,
 } from '#core/image';
 import { defaultLimits } from '#core/limits';
+import { platformOf } from '#core/platform';
 import { activationHolders } from '#infra/activation-holders';
 import { createBlobStore } from '#infra/blob-store';
 import { createExec } from '#infra/exec';
+import { createImageSources } from '#infra/image-sources';
 import { unpackLayer } from '#infra/layer/unpack';
 import { enforceLock, lockOf, readLockFile, writeLockFile } from '#infra/lock-file';
 import { readManifest } from '#infra/manifest';
+import { createRegistry } from '#infra/registry';
 import { createS3Source } from '#infra/s3';
 import { type S3LogEntry, startS3Server } from '#infra/s3-server';
 import { volumeFill } from '#infra/volume-fill';
@@ -65,6 +68,7 @@ export async function openTestParts() {
   const log: S3LogEntry[] = [];
   const server = await startS3Server({ dir: bucketRoot, log: (entry) => void log.push(entry) });
   const objects = createS3Source();
+  const registry = createRegistry({ credentials: async () => null, limits: defaultLimits });
   const made = await createDrivers({ stateDir: state, exec: createExec() });
   const source: Source = {
     endpoint: server.endpoint,
@@ -86,6 +90,12 @@ export async function openTestParts() {
     /** The requests that the bucket has answered. */
     log,
     objects,
+    sources: createImageSources({
+      objects,
+      registry,
+      limits: defaultLimits,
+      host: platformOf('linux', process.arch),
+    }),
     store: createBlobStore(state),
     drivers: (name: DriverName): VolumeDriver => made.byName[name],
     storeSpace: () => spaceOf(state),
@@ -127,6 +137,7 @@ export async function openTestParts() {
     },
     async close() {
       objects.close();
+      registry.close();
       await server.close();
       unmountBelow(db.folder);
       // Folders without write permission for their owner may be in an unpacked tree.
@@ -210,7 +221,7 @@ export async function makeImage(
   const driver = 'copy' as const;
   const refs = layers.map(({ ref }) => ref);
   const effectId = (name: string): RunOptions => ({ effectId: `${parts.newId('run')}/${name}/1` });
-  const wanted = { driver, source: parts.source, family, layers: refs };
+  const wanted = { driver, source: parts.source, family, layers: refs, manifest: null };
   const { id } = await run(imageReserve(parts), wanted, effectId('reserve'));
   const blobs: LayerBlob[] = [];
   for (const layer of layers) blobs.push(await fetchLayer(parts, layer));
@@ -228,6 +239,7 @@ export async function makeImage(
     source: parts.source,
     chain: chains.at(-1) as ImageResult['chain'],
     layers: blobs,
+    manifest: null,
     base: { id: chosen.id, driver, reused: chosen.sealed },
     unpacked: { entries: 0, bytes: 0, warnings: [] },
   };

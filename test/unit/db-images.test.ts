@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
-import type { Source } from '#core/image';
+import type { S3Source } from '#core/source';
 import { sqlite } from '#db/drizzle';
 import * as schema from '#db/images/schema';
 import {
@@ -77,6 +77,7 @@ describe('the drizzle schema', () => {
       'blobs',
       'devices_used',
       'image_blobs',
+      'image_configs',
       'images',
       'leases',
       'volumes',
@@ -92,7 +93,7 @@ describe('blobs', () => {
   it('are found by the whole place they came from, never by a part of it', () => {
     const { blobs } = store;
     assert.deepEqual(blobs.locate(source, layer(1)), blob(1));
-    const askedOtherwise: Source = { ...source, anonymous: false, insecure: true };
+    const askedOtherwise: S3Source = { ...source, anonymous: false, insecure: true };
     assert.deepEqual(blobs.locate(askedOtherwise, layer(1)), blob(1));
     const elsewhere = [
       { ...source, endpoint: 'http://127.0.0.1:9001' },
@@ -265,6 +266,7 @@ describe('images', () => {
       source,
       driver: 'copy' as const,
       chain: chain('0'),
+      manifest: null,
       effect: 'r',
     };
     const layers = [{ digest: digest('zstd'), key: 'images/f/zstd.tar', etag: 'e' }];
@@ -282,6 +284,7 @@ describe('images', () => {
     const finished = {
       ...wanted,
       chain: chain('0'),
+      manifest: null,
       layers: [{ digest: digest(1), key: 'k', etag: 'e' }],
       effect: 'r',
     };

@@ -21,7 +21,13 @@ import {
   type RegisteredImage,
   type ReservedImage,
 } from '#machines/image';
-import { type PullResult, pullMachine, type ResolvedFamily } from '#machines/pull';
+import {
+  type PullResult,
+  pullMachine,
+  type ResolvedFamily,
+  type ResolveInput,
+  type VerifyInput,
+} from '#machines/pull';
 import { type RemoveInput, removeMachine } from '#machines/remove';
 import { type SweepInput, type SweepReport, sweepMachine } from '#machines/sweep';
 import { type ChosenVolume, type UnpackReport, type VolumeInput, volumeMachine } from '#machines/volume';
@@ -216,10 +222,10 @@ function pullMachines(host: Host, layers: LayerRef[], simulate: Simulate): Defin
     version: 1,
     machine: pullMachine,
     actors: {
-      'family.resolve': simulate<{ source: Source; family: string; lockFile: string | null }, ResolvedFamily>(
-        'family.resolve',
-        { act: () => ({ layers, pinned: false }) },
-      ),
+      'family.resolve': simulate<ResolveInput, ResolvedFamily>('family.resolve', {
+        act: () => ({ layers, pinned: false, manifest: null }),
+      }),
+      'image.verify': simulate<VerifyInput, null>('image.verify', { act: () => null }),
       'family.pin': simulate<{ source: Source; family: string; lockFile: string; layers: LayerBlob[] }, null>(
         'family.pin',
         { act: () => null },

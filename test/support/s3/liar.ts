@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { type AddressInfo, createServer as createTcpServer, type Server, type Socket } from 'node:net';
 import type { TestContext } from 'node:test';
-import type { Source } from '#core/image';
+import type { S3Source as Source } from '#core/source';
 import { sourceAt } from './served.ts';
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => void;

@@ -5,7 +5,8 @@ import { dirname, join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import type { DiffId, Digest } from '#core/ids';
-import type { LayerRef, Source } from '#core/image';
+import type { LayerRef } from '#core/image';
+import type { S3Source } from '#core/source';
 import { type S3LogEntry, type S3ServerOptions, startS3Server } from '#infra/s3-server';
 
 export function tempFolder(t: TestContext): string {
@@ -40,7 +41,7 @@ export function sampleLayer(rawBytes: number): SampleLayer {
 
 export const sha256 = (bytes: Buffer): string => `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
 
-export const sourceAt = (endpoint: string, more: Partial<Source> = {}): Source => ({
+export const sourceAt = (endpoint: string, more: Partial<S3Source> = {}): S3Source => ({
   endpoint,
   region: 'us-east-1',
   bucket: 'bucket',
@@ -66,7 +67,7 @@ export async function served(
   t: TestContext,
   files: Record<string, string | Buffer>,
   options: Partial<S3ServerOptions> = {},
-): Promise<{ dir: string; endpoint: string; source: Source; log: S3LogEntry[] }> {
+): Promise<{ dir: string; endpoint: string; source: S3Source; log: S3LogEntry[] }> {
   const dir = tempFolder(t);
   for (const [path, content] of Object.entries({ 'bucket/.keep': '', ...files })) {
     mkdirSync(join(dir, dirname(path)), { recursive: true });

@@ -29,7 +29,7 @@ afterEach(() => parts.close());
 const refs = () => layers.map(({ ref }) => ref);
 const blobs = () => layers.map(({ blob }) => blob);
 const resolve = (family = 'go', lock: string | null = null) =>
-  twice(familyResolve(parts), { source: parts.source, family, lockFile: lock });
+  twice(familyResolve(parts), { source: parts.source, family, choice: null, lockFile: lock });
 const pin = () => twice(familyPin(parts), { source: parts.source, family: 'go', lockFile, layers: blobs() });
 const manifest = (names: { name: string; size: number; digest?: string }[]) =>
   writeFileSync(join(parts.bucket, 'images/go/manifest.json'), JSON.stringify({ layers: names }));
@@ -38,7 +38,7 @@ const removeObject = (position: 0 | 1) => rmSync(join(parts.bucket, layers[posit
 
 describe('family.resolve', () => {
   it('lists the layers in order, not pinned', async () => {
-    assert.deepEqual(await resolve(), { layers: refs(), pinned: false });
+    assert.deepEqual(await resolve(), { layers: refs(), pinned: false, manifest: null });
   });
 
   it('takes digests from the manifest', async () => {
@@ -79,7 +79,7 @@ describe('family.resolve', () => {
   });
 
   it('is not pinned by a lock file that is not there yet', async () => {
-    assert.deepEqual(await resolve('go', lockFile), { layers: refs(), pinned: false });
+    assert.deepEqual(await resolve('go', lockFile), { layers: refs(), pinned: false, manifest: null });
   });
 
   it('waits for layers that the lock file names, also when none is there', async () => {
@@ -104,7 +104,12 @@ describe('family.resolve', () => {
   });
 
   it('stops when told to', () =>
-    stopsWhenAborted(familyResolve(parts), { source: parts.source, family: 'go', lockFile: null }));
+    stopsWhenAborted(familyResolve(parts), {
+      source: parts.source,
+      family: 'go',
+      choice: null,
+      lockFile: null,
+    }));
 });
 
 describe('family.pin', () => {

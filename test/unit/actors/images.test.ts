@@ -37,6 +37,7 @@ const wanted = (driver: DriverName = 'copy') => ({
   source: parts.source,
   family: 'go',
   layers: layers.map(({ ref }) => ref),
+  manifest: null,
 });
 const reserve = () => twice(imageReserve(parts), wanted());
 
@@ -150,7 +151,7 @@ describe('image.register', () => {
     const { id } = await run(imageReserve(parts), wanted(), { effectId: 'run-9/reserve/1' });
     const chain = chainsOf(layers)[1];
     assert.ok(chain !== undefined);
-    const result = { id, family: 'go', source: parts.source, chain, layers: blobs };
+    const result = { id, family: 'go', source: parts.source, chain, layers: blobs, manifest: null };
     const unpacked = { entries: 0, bytes: 0, warnings: [] };
     return { ...result, base: { id: base, driver: 'copy' as const, reused: true }, unpacked };
   };

@@ -109,6 +109,7 @@ describe('store.sweep', () => {
       source: parts.source,
       family: 'go',
       layers: [layers[0].ref],
+      manifest: null,
     });
     assert.deepEqual(await sweep(), nothing);
     assert.equal(parts.images.list().length, 1);

@@ -1,8 +1,16 @@
 import type { Readable } from 'node:stream';
-import { protocolError, type Request, thrownError, unavailableError } from './failures.ts';
+import type { FlydError } from '#core/errors';
+
+/** Who makes errors of what goes wrong with an answer: the adapter that asked. */
+export interface Judge {
+  unavailable(what: string): FlydError;
+  protocol(what: string): FlydError;
+  /** Of whatever the connection threw. */
+  thrown(error: unknown): FlydError;
+}
 
 export interface BodyGuard {
-  request: Request;
+  judge: Judge;
   /** Milliseconds without one byte, while somebody waits for one, after which the source counts as dead. */
   idleMs: number;
   signal: AbortSignal | undefined;
@@ -14,10 +22,10 @@ export interface BodyGuard {
  * reader takes for itself does not count as a stall. Leaving the loop closes the connection.
  */
 export async function* guardedBody(body: Readable, guard: BodyGuard): AsyncGenerator<Buffer, void> {
-  const { request, idleMs, signal } = guard;
+  const { judge, idleMs, signal } = guard;
   let waiting = false;
   const timer = setTimeout(() => {
-    if (waiting) body.destroy(unavailableError(request, `not one byte came for ${idleMs} ms`));
+    if (waiting) body.destroy(judge.unavailable(`not one byte came for ${idleMs} ms`));
     else timer.refresh();
   }, idleMs);
   const stop = () => body.destroy();
@@ -36,7 +44,7 @@ export async function* guardedBody(body: Readable, guard: BodyGuard): AsyncGener
     }
   } catch (error) {
     signal?.throwIfAborted();
-    throw thrownError(request, error);
+    throw judge.thrown(error);
   } finally {
     clearTimeout(timer);
     signal?.removeEventListener('abort', stop);
@@ -50,7 +58,7 @@ export async function smallBody(body: Readable, bytesMax: number, guard: BodyGua
   let bytes = 0;
   for await (const chunk of guardedBody(body, guard)) {
     bytes += chunk.length;
-    if (bytes > bytesMax) throw protocolError(guard.request, `the answer is larger than ${bytesMax} bytes`);
+    if (bytes > bytesMax) throw guard.judge.protocol(`the answer is larger than ${bytesMax} bytes`);
     chunks.push(chunk);
   }
   return Buffer.concat(chunks);
