@@ -16,6 +16,7 @@ export const errorCodes = {
   run_not_active: 'the run has already ended',
   reset_refused: 'the run cannot be set back to this point of its history',
   tag_unreachable: 'the run has ended, and never had the tag that was waited for',
+  schedule_not_found: 'no schedule has this name',
   run_in_use: 'the run is live, or a live run has it as its child',
   killed: 'the run was killed',
   run_conflict: 'another run has the id or the key',

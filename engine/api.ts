@@ -3,6 +3,7 @@ import type { FlydError as Failure } from '#core/errors';
 import type { Definition, EventOf, InputOf, RunId, SnapshotOf, TagOf } from './definition.ts';
 import type { Interceptor } from './interceptor.ts';
 import type { Queues } from './queues.ts';
+import type { Schedules } from './schedules.ts';
 import type { TraceHeaders } from './trace.ts';
 import type {
   ChildRun,
@@ -148,6 +149,8 @@ export interface Engine {
   history(id: string): HistoryRow[];
   /** The whole persisted snapshot after commit `seq`. */
   snapshotAt<D extends Definition>(id: RunId<D> | string, seq: number): SnapshotOf<D>;
+  /** Runs that are started at set times. */
+  readonly schedules: Schedules;
   subscribe(listener: (event: EngineEvent) => void): () => void;
   /** Stops: no new effects, running ones are aborted and waited for, the runs stay resumable by anyone. */
   close(why?: Failure): Promise<void>;

@@ -10,6 +10,7 @@ import { sqliteOwnerLocks } from './owner-lock.ts';
 import { queueSettings, refuseUnknownQueues } from './queues.ts';
 import { createRegistry } from './registry.ts';
 import { createRequests } from './requests.ts';
+import { Scheduler } from './schedules.ts';
 import { Spans } from './spans.ts';
 import { realSystem } from './system.ts';
 import { hasTag } from './tags.ts';
@@ -135,11 +136,32 @@ export function openEngine(options: EngineOptions): Engine {
     return follow && over.continuedAs !== null ? wait(over.continuedAs, options) : over;
   }
 
-  const requests = createRequests({ token, host, reads, commits, registry, queues, system, own, rowOf });
+  const schedules = new Scheduler({
+    ...{ token, system, registry, own, scheduling: commits.schedules },
+    adopt: (run) => host.adopt(run),
+    takeOver: (runs) => void host.takeOver(runs),
+    fault(thrown) {
+      host.doubt();
+      fault(thrown);
+    },
+  });
+  const requests = createRequests({
+    token,
+    host,
+    reads,
+    commits,
+    registry,
+    queues,
+    schedules,
+    system,
+    own,
+    rowOf,
+  });
 
   return {
     token,
     ...requests,
+    schedules,
     wait,
     async waitFor(id, wanted, { signal } = {}) {
       const tags = typeof wanted === 'string' ? [wanted] : wanted;
@@ -166,6 +188,7 @@ export function openEngine(options: EngineOptions): Engine {
       return () => listeners.delete(listener);
     },
     close(why = aborted('interrupted', 'the process is shutting down; the run stays resumable')) {
+      schedules.close();
       closing ??= host.close(why).finally(() => {
         waiters.wakeAll();
         lock?.release();

@@ -363,6 +363,7 @@ export class Host {
       const row = reads.run(id);
       if (row !== undefined && row.endedAt === null) wanted.push({ id, owner: row.owner });
     }
+    if (this.#admission.held.size > 0) wanted.push(...reads.foreignHolds(token));
     // A place that a dead owner's run holds is free when that run has been carried on.
     const { queues } = this.#admission;
     for (const queue of queues) wanted.push(...reads.placeHolders(queue, token));

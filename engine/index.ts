@@ -19,6 +19,7 @@ export { openEngine } from './engine.ts';
 export type { AttemptScope, EffectScope, Interceptor, RunScope } from './interceptor.ts';
 export { type LogLike, loggingInterceptor, type Meters, metricsInterceptor } from './interceptors.ts';
 export type { QueueOptions, Queues } from './queues.ts';
+export type { ScheduleOptions, Schedules, ScheduleView } from './schedules.ts';
 export type { TraceContext, TraceHeaders } from './trace.ts';
 export type {
   ChildRun,

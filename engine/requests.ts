@@ -15,6 +15,7 @@ export interface RequestParts {
   commits: Commits;
   registry: Registry;
   queues: ReadonlyMap<string, QueueSetting>;
+  schedules: { wake(): void };
   system: System;
   /** Makes this process an owner; throws when the engine is closing. */
   own(): void;
@@ -30,6 +31,7 @@ export function createRequests({
   commits,
   registry,
   queues,
+  schedules,
   system,
   own,
   rowOf,
@@ -94,6 +96,7 @@ export function createRequests({
     async resume({ id } = {}) {
       own();
       const before = id === undefined ? reads.runs({ live: true }) : [];
+      if (id === undefined) schedules.wake();
       const taken = id === undefined ? writing(() => host.takeOver(before)) : takeTree(id);
       const rows = taken.flatMap((member) => reads.run(member) ?? []);
       const uids = new Set(rows.map(({ uid }) => uid));

@@ -16,7 +16,7 @@ export interface RequestTools {
 
 /** What clients ask of runs that are to go on from somewhere else than where they stand. */
 export function createRewinds(
-  { token, host, reads, commits, registry, system, own, rowOf }: Omit<RequestParts, 'queues'>,
+  { token, host, reads, commits, registry, system, own, rowOf }: Omit<RequestParts, 'queues' | 'schedules'>,
   { writing, takeTree, insertEvent }: RequestTools,
 ): Pick<Engine, 'retry' | 'fork'> {
   return {

@@ -16,6 +16,7 @@ import type {
   StartWish,
 } from './records.ts';
 import { createRewind, type ForkWish, type Reopened, type ReopenWish } from './rewind.ts';
+import { createScheduling, type Scheduling } from './scheduling.ts';
 import { createStarting } from './starting.ts';
 import { prepareAll } from './statements.ts';
 import { createRefreshStatus } from './statuses.ts';
@@ -42,6 +43,7 @@ export interface Commits {
   reopen(run: number, wish: ReopenWish): Reopened;
   /** Inserts a run that is to begin in the middle. */
   fork(run: NewRun, wish: ForkWish): StartedRow | { conflict: string };
+  readonly schedules: Scheduling;
   putDefinition(definition: {
     hash: string;
     machine: string;
@@ -100,6 +102,7 @@ export function createCommits(db: Database): Commits {
 
   return {
     commit,
+    schedules: createScheduling(db, starting),
     start: (run, wish) => write(db, () => starting.start(run, wish)),
     insertEvent: (run, event, { dedupe, at }) =>
       write(db, () => {

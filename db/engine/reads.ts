@@ -40,6 +40,9 @@ export function createReads(db: Database) {
     .prepare(`SELECT id FROM runs
       WHERE owner = ? AND ended_at IS NULL AND seq = 0 AND (after_run IS NOT NULL OR replaces IS NOT NULL)`)
     .pluck();
+  const foreignHolds = db.prepare(`SELECT DISTINCT d.id, d.owner FROM runs r
+    JOIN runs d ON d.id = r.after_run OR d.id = r.replaces
+    WHERE r.owner = @owner AND r.ended_at IS NULL AND r.seq = 0 AND d.ended_at IS NULL AND d.owner IS NOT @owner`);
   const placeHolders = db.prepare(`SELECT id, owner FROM runs WHERE queue = @queue AND admitted = 1
     AND ended_at IS NULL AND status NOT IN ('pending', 'parked') AND owner IS NOT @owner`);
   // Apart for the owners below and above: so that it costs nothing where there is no other owner.
@@ -171,6 +174,8 @@ export function createReads(db: Database) {
     ownedBy: (owner: string): number[] => ownedBy.all(owner) as number[],
     /** Runs of this owner that wait for another run's end before they begin. */
     held: (owner: string): number[] => held.all(owner) as number[],
+    /** Others' live runs for whose end runs of this owner wait. */
+    foreignHolds: (owner: string) => foreignHolds.all({ owner }) as { id: number; owner: string | null }[],
     /** Others' runs that have a place of the queue. */
     placeHolders: (queue: string, owner: string) =>
       placeHolders.all({ queue, owner }) as { id: number; owner: string | null }[],

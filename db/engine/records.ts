@@ -198,6 +198,23 @@ export interface RunRow {
   trace: string | null;
 }
 
+/** A schedule as it is stored. */
+export interface ScheduleRow {
+  name: string;
+  machine: string;
+  input: string;
+  cron: string;
+  timeZone: string;
+  catchUp: 'none' | 'last' | 'all';
+  catchUpMax: number;
+  overlap: 'skip' | 'queue' | 'allow';
+  paused: boolean;
+  nextAt: number | null;
+  lastAt: number | null;
+  createdAt: number;
+  updatedAt: number;
+}
+
 export interface EffectRow {
   run: number;
   child: string;

@@ -22,7 +22,7 @@ const doors: Readonly<Record<string, Door>> = {
   core: { rooms: [], types: [], packages: ['xstate'], node: false },
   machines: { rooms: ['core'], types: [], packages: ['xstate'], node: false },
   actors: { rooms: ['core', 'db'], types: ['infra', 'machines'], packages: [], node: true },
-  engine: { rooms: ['core', 'db'], types: [], packages: ['xstate', 'better-sqlite3'], node: true },
+  engine: { rooms: ['core', 'db'], types: [], packages: ['xstate', 'better-sqlite3', 'croner'], node: true },
   db: { rooms: ['core'], types: [], packages: ['drizzle-orm', 'better-sqlite3'], node: true },
   infra: { rooms: ['core'], types: [], packages: 'any', node: true },
   services: { rooms: ['core', 'db', 'engine'], types: ['infra'], packages: 'any', node: true },
