@@ -55,7 +55,7 @@ export function chainIds(diffIds: readonly DiffId[]): ChainId[] {
   return chain;
 }
 
-export const driverNames = ['devmapper', 'erofs', 'overlay', 'copy'] as const;
+export const driverNames = ['devmapper', 'btrfs', 'erofs', 'overlay', 'copy'] as const;
 export type DriverName = (typeof driverNames)[number];
 
 /** How an activation is to be made; stored with the run, so that a resume makes the same. */

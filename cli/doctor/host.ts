@@ -48,6 +48,7 @@ const tools: readonly { driver: string; commands: readonly string[]; packages: s
     commands: ['dmsetup', 'losetup', 'wipefs', 'blkdiscard', 'fstrim', 'mkfs.ext4', 'e2fsck', 'resize2fs'],
     packages: 'dmsetup mount util-linux e2fsprogs',
   },
+  { driver: 'btrfs', commands: ['btrfs', 'mkfs.btrfs'], packages: 'btrfs-progs' },
   {
     driver: 'devmapper',
     commands: ['thin_ls', 'thin_check', 'thin_dump'],

@@ -1,28 +1,12 @@
-import { chmod, chown, mkdir, stat } from 'node:fs/promises';
+import { chmod, chown, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { unrecoverable } from '#core/errors';
 import { fileError, renameDurably, syncDir } from '../durable.ts';
 import type { Exec } from '../exec.ts';
 import { describeHolders, holdersOfFolder } from '../holders.ts';
-import { mountAt, readMounts } from '../mountinfo.ts';
-import {
-  bindMount,
-  findMountPoint,
-  hasFlags,
-  makePrivate,
-  prepareMountPoint,
-  removeMountPoint,
-  setFlags,
-  unmountAt,
-} from '../mounts.ts';
-import type {
-  ActivationPlace,
-  ActivationSpec,
-  OpenVolume,
-  Support,
-  VolumeDriver,
-  VolumeSpec,
-} from './driver.ts';
+import { findMountPoint, prepareMountPoint, removeMountPoint, unmountAt } from '../mounts.ts';
+import { bindAt } from './bind.ts';
+import type { ActivationPlace, OpenVolume, Support, VolumeDriver, VolumeSpec } from './driver.ts';
 import {
   checkId,
   copyTree,
@@ -183,26 +167,6 @@ export function createCopyDriver({ folder, exec, privileged }: CopyOptions): Vol
     space: () => spaceOf(folder),
   };
   return driver;
-}
-
-/** Binds the activation's folder at the mount point, or sees that it is bound there; then the flags. */
-async function bindAt(point: string, source: string, activation: ActivationSpec, op: string): Promise<void> {
-  const { readOnly, suid, dev } = activation;
-  const flags = { readOnly, suid, dev };
-  const mounted = mountAt(await readMounts(), point);
-  if (mounted === null) {
-    bindMount(source, point, flags);
-    return;
-  }
-  const [wanted, found] = [await stat(source), await stat(point)];
-  if (wanted.dev !== found.dev || wanted.ino !== found.ino)
-    throw unrecoverable('driver_failed', `something else is mounted at ${point}: ${mounted.source}`, {
-      op,
-      subject: activation.id,
-      hint: `umount ${point}`,
-    });
-  makePrivate(point); // a call that was killed may have stopped before this
-  if (!hasFlags(mounted, flags)) setFlags(point, flags);
 }
 
 async function mustExist(root: string, volume: VolumeSpec, op: string): Promise<void> {

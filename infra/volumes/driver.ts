@@ -11,7 +11,7 @@
  * unmount, discard and remove. Ids and device numbers were committed to the database before the
  * first call. All errors are FlydErrors.
  */
-export type DriverName = 'devmapper' | 'erofs' | 'overlay' | 'copy';
+export type DriverName = 'devmapper' | 'btrfs' | 'erofs' | 'overlay' | 'copy';
 
 export interface VolumeSpec {
   /** `vol-` and 16 hex digits. */

@@ -1,5 +1,7 @@
 import { join } from 'node:path';
 import type { Exec } from '../exec.ts';
+import { createBtrfsDriver } from './btrfs.ts';
+import { createBtrfsPlace } from './btrfs-place.ts';
 import { type Choice, chooseDriver } from './choose.ts';
 import { createCopyDriver } from './copy.ts';
 import { createDevmapperDriver } from './devmapper.ts';
@@ -39,12 +41,13 @@ export async function createDrivers(options: DriversOptions): Promise<Drivers> {
   const privileged = await isPrivileged();
   const folderOf = (name: DriverName): string => join(stateDir, 'volumes', name);
   const dm = createDm({ exec });
+  const loops = createLoops(exec);
   const pool = createPool({
     folder: join(stateDir, 'pool'),
     options: poolOptions,
     exec,
     dm,
-    loops: createLoops(exec),
+    loops,
     log,
   });
   const byName = {
@@ -54,6 +57,18 @@ export async function createDrivers(options: DriversOptions): Promise<Drivers> {
       dm,
       pool,
       options: poolOptions,
+      privileged,
+    }),
+    btrfs: createBtrfsDriver({
+      folder: folderOf('btrfs'),
+      place: createBtrfsPlace({
+        folder: folderOf('btrfs'),
+        poolFolder: join(stateDir, 'pool'),
+        exec,
+        loops,
+        imageBytes: poolOptions.dataBytes,
+      }),
+      exec,
       privileged,
     }),
     erofs: createErofsDriver({

@@ -16,6 +16,7 @@ import { fileURLToPath } from 'node:url';
 import { flock } from '#infra/sys';
 import type { DriverName } from '#infra/volumes/driver';
 import { isPrivileged } from '#infra/volumes/privilege';
+import { whyNot } from '../support/needs.ts';
 import {
   end,
   hasDeviceMapper,
@@ -67,10 +68,10 @@ function strangers(s: Subject) {
   };
 }
 
-for (const name of ['overlay', 'copy', 'devmapper'] as const) {
+for (const name of ['btrfs', 'overlay', 'copy', 'devmapper'] as const) {
   // Where the kernel has no device-mapper, test/vm/volumes.test.ts runs this in a guest that has.
   if ((name === 'devmapper' && !hasDeviceMapper) || (only !== undefined && only !== name)) continue;
-  const skip = needsRoot;
+  const skip = needsRoot || (name === 'btrfs' ? (whyNot(['btrfs', 'mkfs.btrfs']) ?? false) : false);
 
   test(`cleanup of ${name}`, { skip }, async (t) => {
     const { s, mounted } = await inUse(t, name);

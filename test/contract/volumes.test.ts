@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 import type { DriverName } from '#infra/volumes/driver';
 import { isPrivileged } from '#infra/volumes/privilege';
+import { whyNot } from '../support/needs.ts';
 import { hasDeviceMapper } from './volumes/subject.ts';
 import { conformance } from './volumes/suite.ts';
 
@@ -23,6 +24,12 @@ const privileged = await isPrivileged();
 const unmountable = 'needs root (run the tests as root)';
 
 if (wanted('copy')) conformance(privileged ? 'copy' : 'copy, without root', 'copy');
+
+if (wanted('btrfs')) {
+  const missing = whyNot(['root', 'btrfs', 'mkfs.btrfs']);
+  if (privileged && missing === null) conformance('btrfs', 'btrfs');
+  else test('btrfs', { skip: missing ?? unmountable }, () => {});
+}
 
 if (wanted('erofs')) {
   if (privileged) conformance('erofs', 'erofs');

@@ -56,7 +56,9 @@ export function expectedThings(sandbox: Sandbox): string[] {
     sandbox,
     "SELECT driver, id, path FROM activations WHERE state = 'active'",
   );
+  const btrfs = sandbox.driver === 'btrfs' && volumes.length > 0;
   return [
+    ...(btrfs ? [`mount ${sandbox.state}/volumes/btrfs`, `loop ${sandbox.state}/pool/btrfs`] : []),
     ...blobs.map(({ digest }) => `blob ${digest.replace('sha256:', '')}`),
     ...[...volumes, ...activations].map(({ driver, id }) => `volume ${driver}/${id}`),
     ...activations.flatMap(({ path }) => (path === null ? [] : [`mount ${path}`, `point ${path}`])),

@@ -52,6 +52,12 @@ test('a pull that is killed at any commit or effect ends as if nothing had happe
   await killEverywhere(t, 'overlay');
 });
 
+test('a pull that is killed at any commit or effect ends as if nothing had happened (btrfs)', async (t) => {
+  const missing = whyNot([...needs, 'root', 'btrfs', 'mkfs.btrfs', 'setfattr']);
+  if (missing !== null) return t.skip(missing);
+  await killEverywhere(t, 'btrfs', (point) => /:(volume|activation)\./.test(point));
+});
+
 test('a pull that is killed at any commit or effect ends as if nothing had happened (erofs)', async (t) => {
   const missing = whyNot([...needs, 'root', 'overlay', 'erofs', 'setfattr']);
   if (missing !== null) return t.skip(missing);

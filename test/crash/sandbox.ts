@@ -1,5 +1,5 @@
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { TestContext } from 'node:test';
@@ -191,5 +191,10 @@ function removeWithMounts(folder: string): void {
     .map((line) => line.split(' ')[4] ?? '')
     .filter((point) => point.startsWith(`${folder}/`));
   for (const point of points.reverse()) spawnSync('umount', [point]);
+  for (const loop of readdirSync('/sys/block').filter((name) => name.startsWith('loop'))) {
+    const file = `/sys/block/${loop}/loop/backing_file`;
+    if (existsSync(file) && readFileSync(file, 'utf8').startsWith(`${folder}/`))
+      spawnSync('losetup', ['-d', `/dev/${loop}`]);
+  }
   rmSync(folder, { recursive: true, force: true });
 }

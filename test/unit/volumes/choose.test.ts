@@ -12,12 +12,13 @@ function drivers(support: Record<DriverName, Support>): Record<DriverName, Volum
   const stub = (name: DriverName) => ({ name, probe: async () => support[name] }) as VolumeDriver;
   return {
     devmapper: stub('devmapper'),
+    btrfs: stub('btrfs'),
     erofs: stub('erofs'),
     overlay: stub('overlay'),
     copy: stub('copy'),
   };
 }
-const all = { devmapper: yes, erofs: yes, overlay: yes, copy: yes };
+const all = { devmapper: yes, btrfs: yes, erofs: yes, overlay: yes, copy: yes };
 
 test('auto takes devmapper only where a pool is wanted', async () => {
   assert.equal((await chooseDriver(drivers(all), 'auto', true)).driver.name, 'devmapper');
@@ -54,6 +55,12 @@ test('one that was asked for is taken or refused, never replaced', async () => {
 });
 
 test('when none can work, all reasons are told', async () => {
-  const none = drivers({ devmapper: no('a'), erofs: no('e'), overlay: no('b'), copy: no('c') });
+  const none = drivers({
+    devmapper: no('a'),
+    btrfs: no('e'),
+    erofs: no('e'),
+    overlay: no('b'),
+    copy: no('c'),
+  });
   await assert.rejects(chooseDriver(none, 'auto', true), /devmapper: a; overlay: b; copy: c/);
 });
