@@ -14,6 +14,7 @@ import { createProbe } from '#infra/fault';
 import { createImageSources } from '#infra/image-sources';
 import { createLog, type Log } from '#infra/log';
 import { createOwnerLocks } from '#infra/owner-locks';
+import { createProgressBoard, type ProgressBoard } from '#infra/progress-board';
 import { createRegistry } from '#infra/registry';
 import { createCredentials } from '#infra/registry/credentials';
 import { createS3Source } from '#infra/s3';
@@ -92,6 +93,9 @@ export async function openWorkbench({ settings, surroundings }: Session): Promis
       ...(surroundings.fault === null ? {} : { probe: createProbe(surroundings.fault) }),
       onFault: (fault) => fail(log, fault),
     });
+    const board = createProgressBoard({ folder: paths.progress, token: engine.token, now: () => Date.now() });
+    undo.push(() => board.close());
+    engine.subscribe((event) => noteProgress(board, event));
     if (settings.verbosity > 0) engine.subscribe((event) => logEvent(log, event));
     return {
       engine,
@@ -108,6 +112,14 @@ export async function openWorkbench({ settings, surroundings }: Session): Promis
     giveBack();
     throw error;
   }
+}
+
+/** For watchers in other processes: `flyd inspect`, `flyd runs watch`. */
+function noteProgress(board: ProgressBoard, event: EngineEvent): void {
+  if (event.type === 'run' && event.run.endedAt !== null) board.drop(event.run.id);
+  if (event.type !== 'progress') return;
+  const { run, effect, src, progress } = event;
+  board.put({ run, effect, src, done: progress.done, total: progress.total, unit: progress.unit });
 }
 
 function logEvent(log: Log, event: EngineEvent): void {

@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { type ErrorRecord, toErrorRecord } from '#core/errors';
 import { activateCommand } from './activate.ts';
@@ -9,6 +8,7 @@ import { doctorCommand } from './doctor.ts';
 import { exitCodes, exitOfError } from './exit.ts';
 import { gcCommand } from './gc.ts';
 import { imagesCommand } from './images.ts';
+import { inspectCommand } from './inspect.ts';
 import { createOutput, errorDocument, errorLines } from './output.ts';
 import { pinCommand, unpinCommand } from './pin.ts';
 import { pullCommand } from './pull.ts';
@@ -18,12 +18,14 @@ import { runsCommand } from './runs.ts';
 import { s3Command } from './s3.ts';
 import { type Act, openSession } from './session.ts';
 import { settingsCommand } from './settings.ts';
+import { versionOf } from './version.ts';
 
 const examples = `
 Examples:
   flyd s3 serve ./buckets                          an S3 server to try things with
   flyd pull golang --source s3://images/layers     list, fetch, verify, unpack, snapshot, mount
   flyd runs                                        what was done, and what is under way
+  flyd inspect                                     the same in a browser, live, back in time
   flyd resume --all                                go on after a crash or a reboot
   flyd doctor                                      what this machine can do, and what is missing
 
@@ -56,6 +58,7 @@ async function main(argv: readonly string[]): Promise<number> {
     pinCommand,
     unpinCommand,
     gcCommand,
+    inspectCommand,
     doctorCommand,
     settingsCommand,
     s3Command,
@@ -96,22 +99,5 @@ const usageRecord = (error: CommanderError): ErrorRecord => ({
       : error.message.replace(/^error: /, '').replaceAll('\n', ' '),
   hint: 'flyd --help, or flyd <command> --help',
 });
-
-function versionOf(): string {
-  // Of the package: beside the sources in a checkout, above the build where it is installed.
-  for (const path of ['../package.json', '../../package.json']) {
-    const { version } = readManifest(new URL(path, import.meta.url));
-    if (version !== undefined) return version;
-  }
-  return 'unknown';
-}
-
-function readManifest(url: URL): { version?: string } {
-  try {
-    return JSON.parse(readFileSync(url, 'utf8')) as { version?: string };
-  } catch {
-    return {};
-  }
-}
 
 process.exit(await main(process.argv.slice(2)));

@@ -39,7 +39,7 @@ export async function openReading(
 }
 
 /** An engine that only looks owns nothing. */
-const onlooker: OwnerLocks = {
+export const onlooker: OwnerLocks = {
   hold() {
     throw unrecoverable('unclassified', 'this command only looks and moves no run');
   },

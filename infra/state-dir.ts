@@ -20,6 +20,8 @@ export interface StatePaths {
   partial: string;
   volumes: string;
   pool: string;
+  /** What living owners say of how far they are: for watchers, and a record of nothing. */
+  progress: string;
   log: string;
 }
 
@@ -29,7 +31,7 @@ export interface StateDir {
   close(): void;
 }
 
-const folders = ['owners', 'blobs', 'blobs/sha256', 'partial', 'volumes', 'pool', 'log'] as const;
+const folders = ['owners', 'blobs', 'blobs/sha256', 'partial', 'volumes', 'pool', 'progress', 'log'] as const;
 /** What may be there before `format` is: a first start that was cut short, and nobody else's files. */
 const ownNames: readonly string[] = ['lock', 'format', 'mnt', ...folders];
 
@@ -41,6 +43,7 @@ export const statePaths = (root: string): StatePaths => ({
   partial: join(root, 'partial'),
   volumes: join(root, 'volumes'),
   pool: join(root, 'pool'),
+  progress: join(root, 'progress'),
   log: join(root, 'log'),
 });
 

@@ -28,4 +28,19 @@ const built = Object.fromEntries(
 );
 const manifest = { name, version, private: true, type: 'module', imports: built };
 writeFileSync(`${dist}/package.json`, `${JSON.stringify(manifest, null, 2)}\n`);
-process.exitCode = status ?? 1;
+
+// The page of the dashboard: whoever installs flyd builds nothing.
+const page = spawnSync(
+  process.execPath,
+  [
+    `${root}node_modules/vite/bin/vite.js`,
+    'build',
+    `${root}web`,
+    '--outDir',
+    `${dist}/web`,
+    '--logLevel',
+    'warn',
+  ],
+  { cwd: root, stdio: 'inherit' },
+);
+process.exitCode = (status ?? 1) || (page.status ?? 1);

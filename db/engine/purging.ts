@@ -9,6 +9,7 @@ export function purge(sql: Statements, run: number): 'purged' | 'live' | { linke
   if (endedAt === null) return 'live';
   const parent = sql.liveParentOf.get(run) as { uid: string } | undefined;
   if (parent !== undefined) return { linked: parent.uid };
+  sql.keepNewestId.run(run);
   sql.dropHistory.run(run);
   sql.dropRun.run(run);
   return 'purged';

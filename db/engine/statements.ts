@@ -80,10 +80,14 @@ const statements = {
   endOf: 'SELECT ended_at AS endedAt FROM runs WHERE id = ?',
   liveParentOf: `SELECT p.uid FROM run_links l JOIN runs p ON p.id = l.parent
     WHERE l.child = ? AND p.ended_at IS NULL LIMIT 1`,
+  // Who follows the history remembers the greatest id: it must not be given to another commit.
+  keepNewestId: `UPDATE transitions SET run = 0, event = '{"type":"flyd.purged"}', from_state = NULL,
+    to_state = '', effects = '[]', error = NULL, patch = NULL, snapshot = 'null', timers = NULL
+    WHERE run = ? AND id = (SELECT max(id) FROM transitions)`,
   dropHistory: `WITH RECURSIVE chain(id) AS (
       SELECT last FROM runs WHERE id = ?
       UNION ALL SELECT t.prev FROM chain JOIN transitions t ON t.id = chain.id WHERE t.prev IS NOT NULL)
-    DELETE FROM transitions WHERE id IN (SELECT id FROM chain)`,
+    DELETE FROM transitions WHERE id IN (SELECT id FROM chain) AND run <> 0`,
   dropRun: 'DELETE FROM runs WHERE id = ?',
   putLink: `INSERT OR REPLACE INTO run_links (parent, child_id, epoch, child, joined, on_close)
     VALUES (@parent, @childId, @epoch, @child, @joined, @onClose)`,

@@ -151,6 +151,22 @@ test('a policy for a child that the machine does not have is refused', () => {
   assert.throws(() => defineMachine(spec as never), { code: 'machine_refused' });
 });
 
+test('no commit gets the id of a purged one: who follows the history would miss it', async (t) => {
+  const { boot, clock, rows } = laboratory(t);
+  const machine = hiring('abandon', one());
+  const { engine } = boot('a', [machine]);
+  const newest = (): unknown => (rows('SELECT max(id) AS id FROM transitions')[0] as { id: number }).id;
+  await engine.start(machine, { input, id: 'x' });
+  await clock.advance(100);
+  await engine.send('x', { type: 'end' });
+  await clock.advance(100);
+  const before = newest() as number;
+  await engine.purge('x');
+  await engine.start(machine, { input, id: 'y' });
+  await clock.advance(100);
+  assert.ok(engine.history('y').every(({ id }) => id > before));
+});
+
 test('purge deletes a run that has ended, and all that is stored of it', async (t) => {
   const { boot, clock, rows } = laboratory(t);
   const machine = hiring('abandon', one());
@@ -169,7 +185,9 @@ test('purge deletes a run that has ended, and all that is stored of it', async (
   await engine.purge(child);
   assert.throws(() => engine.run('x'), { code: 'run_not_found' });
   assert.deepEqual(engine.history('other'), other);
-  for (const table of ['transitions', 'events', 'timers', 'effects'])
+  for (const table of ['events', 'timers', 'effects'])
     assert.deepEqual(rows(`SELECT * FROM ${table} WHERE run NOT IN (SELECT id FROM runs)`), [], table);
+  const left = rows('SELECT event, snapshot FROM transitions WHERE run NOT IN (SELECT id FROM runs)');
+  for (const row of left) assert.deepEqual(row, { event: '{"type":"flyd.purged"}', snapshot: 'null' });
   assert.deepEqual(rows('SELECT * FROM run_links WHERE parent NOT IN (SELECT id FROM runs)'), []);
 });

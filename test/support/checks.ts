@@ -27,6 +27,7 @@ function checksOf(root: string): Check[] {
   const hasShellcheck = spawnSync('shellcheck', ['--version'], { stdio: 'ignore' }).status === 0;
   return [
     { title: 'types (tsc)', command: bin('tsc'), args: [], skip: null },
+    { title: 'types of the page (tsc)', command: bin('tsc'), args: ['-p', 'web'], skip: null },
     {
       title: 'style (biome)',
       command: bin('biome'),

@@ -59,6 +59,9 @@ holds('imports go through the doors of the rooms', doorsAreKept, {
     ['actors/blob-find.ts', "import { openEngine } from '#engine/index';"],
     ['actors/blob-find.ts', "import { createExec } from '#infra/exec';"],
     ['engine/index.ts', "export { exec } from '#infra/exec';"],
+    ['services/dashboard/server.ts', "import { placeOf } from '#services/placement/place';"],
+    ['services/dashboard/server.ts', "import { createExec } from '#infra/exec';"],
+    ['services/dashboard/server.ts', "import { pullMachine } from '#machines/pull';"],
     ['engine/index.ts', "const m = await import('#machines/pull');"],
     ['db/open.ts', "import { exec } from '#infra/exec';"],
     ['infra/s3.ts', "import type { Database } from '#db/open';"],
@@ -73,6 +76,7 @@ holds('imports go through the doors of the rooms', doorsAreKept, {
     ['core/image.ts', "import { createHash } from 'node:crypto';"],
     ['cli/compose.ts', "import { createExec } from '#infra/exec';\nimport x from './x.ts';"],
     ['test/unit/x.test.ts', "import { createExec } from '#infra/exec';"],
+    ['services/dashboard/server.ts', "import { createHub } from './hub.ts';"],
   ],
 });
 

@@ -26,6 +26,7 @@ const doors: Readonly<Record<string, Door>> = {
   db: { rooms: ['core'], types: [], packages: ['drizzle-orm', 'better-sqlite3'], node: true },
   infra: { rooms: ['core'], types: [], packages: 'any', node: true },
   services: { rooms: ['core', 'db', 'engine'], types: ['infra'], packages: 'any', node: true },
+  web: { rooms: ['core'], types: ['services', 'engine', 'db', 'infra'], packages: 'any', node: false },
 };
 
 /** Files that are let through a door, each with its reason. */
@@ -33,8 +34,13 @@ const passes: readonly { from: string; to: string; because: string }[] = [
   { from: 'core/image.ts', to: 'node:crypto', because: 'a hash is a pure function' },
 ];
 
-/** Files of one room that must not know each other. */
-const strangers: readonly string[] = ['actors', 'services'];
+/** Files of one room that must not know each other; of services, those of different folders. */
+const strangers: Readonly<Record<string, (from: string, to: string) => boolean>> = {
+  actors: () => true,
+  services: (from, to) => serviceOf(from) !== serviceOf(to),
+};
+
+const serviceOf = (path: string): string => path.split('/').slice(1, 2).join('').replace(/\.ts$/, '');
 
 const hasPass = (from: string, to: string): boolean =>
   passes.some((pass) => pass.from === from && pass.to === to);
@@ -58,7 +64,7 @@ function whatIsWrong({ path, room }: Source, { to, specifier, typeOnly }: Import
       return `the product never imports ${to.room}`;
     if (door === undefined || hasPass(path, to.path)) return null;
     if (to.room === room)
-      return strangers.includes(room) ? `files of ${room} do not import each other` : null;
+      return strangers[room]?.(path, to.path) === true ? `${room} do not import each other` : null;
     if (door.rooms.includes(to.room)) return null;
     if (door.types.includes(to.room))
       return typeOnly ? null : `${room} takes only types from ${to.room}: have it passed in`;
@@ -84,6 +90,8 @@ const shared: Readonly<Record<string, (path: string, typeOnly: boolean) => boole
   'drizzle-orm': (path) => path.startsWith('db/'),
   commander: (path) => path.startsWith('cli/'),
   zod: () => true,
+  react: (path) => path.startsWith('web/'),
+  '@tanstack/react-virtual': (path) => path.startsWith('web/'),
 };
 
 /** One outside library, one file: there it can be swapped, wrapped and found. */

@@ -32,7 +32,17 @@ export interface Import {
 }
 
 /** The rooms of the product, in the order of docs/design.md. */
-export const rooms = ['core', 'machines', 'actors', 'engine', 'db', 'infra', 'services', 'cli'] as const;
+export const rooms = [
+  'core',
+  'machines',
+  'actors',
+  'engine',
+  'db',
+  'infra',
+  'services',
+  'web',
+  'cli',
+] as const;
 
 export const source = (path: string, text: string): Source => ({
   path,
@@ -43,7 +53,7 @@ export const source = (path: string, text: string): Source => ({
 
 /** All TypeScript of the checkout. */
 export function allSources(root: string): Source[] {
-  return globSync(`{${[...rooms, 'scripts', 'bench', 'test'].join(',')}}/**/*.ts`, { cwd: root })
+  return globSync(`{${[...rooms, 'scripts', 'bench', 'test'].join(',')}}/**/*.{ts,tsx}`, { cwd: root })
     .sort()
     .map((path) => source(path, readFileSync(join(root, path), 'utf8')));
 }
