@@ -3,8 +3,48 @@ import type { DashboardParts } from './parts.ts';
 /** From here on a pool or disk is worth a look, and from there on it is urgent (fractions in use). */
 export const thresholds = { warn: 0.8, critical: 0.95 };
 
+/** Times are milliseconds since 1970, sizes bytes. */
+export interface StoreDocument {
+  images: {
+    id: string;
+    family: string;
+    driver: string;
+    state: string;
+    chain: string | null;
+    base: string | null;
+    size: number;
+    rawSize: number;
+    usedAt: number;
+    layers: { key: string; digest: string; diffId: string; size: number; rawSize: number }[];
+  }[];
+  volumes: {
+    id: string;
+    driver: string;
+    chain: string;
+    layers: number;
+    parent: string | null;
+    state: string;
+    sizeBytes: number | null;
+    usedAt: number;
+  }[];
+  blobs: { digest: string; size: number; rawSize: number; references: number; state: string }[];
+  activations: {
+    id: string;
+    name: string | null;
+    family: string;
+    image: string;
+    volume: string;
+    driver: string;
+    state: string;
+    path: string | null;
+    device: string | null;
+    readOnly: boolean;
+    createdAt: number;
+  }[];
+}
+
 /** What is on the host: images, the layers and volumes that they share, what is mounted where. */
-export function storeDocument({ images }: DashboardParts) {
+export function storeDocument({ images }: DashboardParts): StoreDocument {
   return {
     images: images.images.list().map((image) => ({
       id: image.id,
@@ -45,7 +85,6 @@ export function storeDocument({ images }: DashboardParts) {
     })),
   };
 }
-export type StoreDocument = ReturnType<typeof storeDocument>;
 
 /** How full things are now and were before. */
 export async function spaceDocument({ space, store, now }: DashboardParts, hours: number) {
