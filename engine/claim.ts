@@ -49,7 +49,7 @@ export function claimFromDead(
   { token, reads, owners, stuckAfterMs }: ClaimOptions,
 ): number[] {
   const alive = new Map<string, boolean>();
-  const taken: number[] = [];
+  const wanted: ClaimableRun[] = [];
   for (const { id, owner } of runs) {
     if (owner === token) continue;
     if (owner !== null) {
@@ -61,7 +61,7 @@ export function claimFromDead(
         continue;
       }
     }
-    if (reads.claim(id, owner, token)) taken.push(id);
+    wanted.push({ id, owner });
   }
-  return taken;
+  return reads.claim(wanted, token);
 }

@@ -95,17 +95,12 @@ export function createRequests({
 
     async resume({ id } = {}) {
       own();
-      const before = id === undefined ? reads.runs({ live: true }) : [];
+      const before = id === undefined ? reads.liveRuns() : [];
       if (id === undefined) schedules.wake();
       const taken = id === undefined ? writing(() => host.takeOver(before)) : takeTree(id);
-      const rows = taken.flatMap((member) => reads.run(member) ?? []);
-      const uids = new Set(rows.map(({ uid }) => uid));
-      return rows
-        .filter(
-          (row) =>
-            row.uid === id || !reads.parents(row.id).some((parent) => parent.live && uids.has(parent.uid)),
-        )
-        .map(({ uid }) => uid);
+      const uids = reads.topmost(taken);
+      // Also when a parent above it was taken as well: the caller asked for this one.
+      return id === undefined || uids.includes(id) || !taken.includes(rowOf(id).id) ? uids : [id, ...uids];
     },
 
     async send(id, event, { dedupe } = {}) {

@@ -18,6 +18,9 @@ export interface RunQuery {
 export type TransitionRow = typeof transitions.$inferSelect;
 export type Reads = ReturnType<typeof createReads>;
 
+/** So many claims hold the database's lock for a few milliseconds. */
+const claimsACommit = 500;
+
 /** What the engine and its watchers read, and the two writes that move ownership. */
 export function createReads(db: Database) {
   const query = drizzle(db);
@@ -34,6 +37,13 @@ export function createReads(db: Database) {
   const claim = db.prepare(
     'UPDATE runs SET owner = @to WHERE id = @run AND owner IS @from AND ended_at IS NULL',
   );
+  const liveRuns = db.prepare('SELECT id, owner FROM runs WHERE ended_at IS NULL ORDER BY id');
+  const uidOf = db.prepare('SELECT uid FROM runs WHERE id = ?').pluck();
+  const liveParents = db
+    .prepare(
+      'SELECT p.id FROM run_links l JOIN runs p ON p.id = l.parent WHERE l.child = ? AND p.ended_at IS NULL',
+    )
+    .pluck();
   const ownedBy = db.prepare('SELECT id FROM runs WHERE owner = ? AND ended_at IS NULL ORDER BY id').pluck();
   const disown = db.prepare('UPDATE runs SET owner = NULL WHERE owner = ? AND ended_at IS NULL');
   const held = db
@@ -200,8 +210,29 @@ export function createReads(db: Database) {
     /** Changes whenever another connection has committed. */
     dataVersion: (): number => dataVersion.get() as number,
     /** Takes a run from its last owner, by compare and swap. */
-    claim: (run: number, from: string | null, to: string): boolean =>
-      write(db, () => claim.run({ run, from, to }).changes > 0),
+    /** Of the runs those that still had this owner and have another now; many a commit, but never for long. */
+    claim(wanted: readonly { id: number; owner: string | null }[], to: string): number[] {
+      const taken: number[] = [];
+      for (let at = 0; at < wanted.length; at += claimsACommit) {
+        const some = wanted.slice(at, at + claimsACommit);
+        const claimed = write(db, () =>
+          some.filter(({ id, owner }) => claim.run({ run: id, from: owner, to }).changes > 0),
+        );
+        taken.push(...claimed.map(({ id }) => id));
+      }
+      return taken;
+    },
+    /** Every live run with its owner, oldest first: cheap, however many there are. */
+    liveRuns: (): { id: number; owner: string | null }[] =>
+      liveRuns.all() as { id: number; owner: string | null }[],
+    /** Of these runs the uids of those that none of the others, being live, is a parent of. */
+    topmost(ids: readonly number[]): string[] {
+      const among = new Set(ids);
+      return ids.flatMap((id) => {
+        const below = (liveParents.all(id) as number[]).some((parent) => among.has(parent));
+        return below ? [] : ((uidOf.get(id) as string | undefined) ?? []);
+      });
+    },
     /** Lets every run of this owner go. */
     disown: (owner: string): void => write(db, () => void disown.run(owner)),
   };
