@@ -28,6 +28,7 @@ export const errorCodes = {
   snapshot_too_large: 'the snapshot is larger than the limit',
   effect_timeout: 'an attempt of an effect took longer than its timeout',
   heartbeat_missed: 'an attempt of an effect showed no sign of life for too long',
+  history_too_long: 'the history has more rows than the limit',
   transition_threw: 'the machine threw while computing a transition',
   not_serialisable: 'a value would not survive JSON',
   child_failed: 'a child run failed',

@@ -1,6 +1,7 @@
 import type { Database } from 'better-sqlite3';
 import type { FlydError as Failure } from '#core/errors';
 import type { Definition, EventOf, InputOf, RunId, SnapshotOf, TagOf } from './definition.ts';
+import type { Compacted, Retention } from './housekeeping.ts';
 import type { Interceptor } from './interceptor.ts';
 import type { Queues } from './queues.ts';
 import type { Schedules } from './schedules.ts';
@@ -26,8 +27,10 @@ export interface EngineOptions {
   /** The queues that machines, and starts, name: places alone, or more. */
   queues?: Queues;
   retry?: Partial<RetryPolicies>;
-  /** Bytes of one snapshot; a run that grows beyond is parked. */
-  snapshotBytesMax?: number;
+  /** A run that grows beyond is parked: bytes of its snapshot (default: 1 MiB), rows of its history (default: none). */
+  limits?: { snapshotBytesMax?: number; historyRowsMax?: number };
+  /** What need not be kept, and is deleted now and then. Default: all is kept. */
+  retention?: Retention;
   /** An owner that holds its lock and shows no sign of life for so long is killed, if somebody wants its runs. */
   stuckAfterMs?: number;
   /** Called at every commit and around every effect: where drills stop the process. */
@@ -151,6 +154,8 @@ export interface Engine {
   snapshotAt<D extends Definition>(id: RunId<D> | string, seq: number): SnapshotOf<D>;
   /** Runs that are started at set times. */
   readonly schedules: Schedules;
+  /** Deletes now what `retention` says need not be kept. */
+  compact(): Promise<Compacted>;
   subscribe(listener: (event: EngineEvent) => void): () => void;
   /** Stops: no new effects, running ones are aborted and waited for, the runs stay resumable by anyone. */
   close(why?: Failure): Promise<void>;

@@ -30,6 +30,10 @@ export interface Rules {
   retry: RetryPolicies;
   /** Bytes of a snapshot as JSON. */
   snapshotBytesMax: number;
+  /** Rows of history of one run. */
+  historyRowsMax: number;
+  /** The oldest commit that the run's history has now. */
+  historyFrom(run: number): number;
 }
 
 export const newDraft = (run: LiveRun): Draft => ({

@@ -6,6 +6,7 @@ import { openDatabase } from '#db/open';
 import type { Engine, EngineOptions, WaitOptions } from './api.ts';
 import type { Definition } from './definition.ts';
 import { Host } from './host.ts';
+import { Housekeeping } from './housekeeping.ts';
 import { sqliteOwnerLocks } from './owner-lock.ts';
 import { queueSettings, refuseUnknownQueues } from './queues.ts';
 import { createRegistry } from './registry.ts';
@@ -43,6 +44,8 @@ export function openEngine(options: EngineOptions): Engine {
     for (const listener of listeners) listener(event);
   };
   const fault = options.onFault ?? throwUnlessHealing;
+  const { compaction } = commits;
+  const housekeeping = new Housekeeping(options.retention ?? {}, { compaction, system, fault });
   const host = new Host({
     token,
     reads,
@@ -55,11 +58,13 @@ export function openEngine(options: EngineOptions): Engine {
       recoverable: { ...defaultRetry.recoverable, ...options.retry?.recoverable },
       pending: { ...defaultRetry.pending, ...options.retry?.pending },
     },
-    snapshotBytesMax: options.snapshotBytesMax ?? 1024 * 1024,
+    snapshotBytesMax: options.limits?.snapshotBytesMax ?? 1024 * 1024,
+    historyRowsMax: options.limits?.historyRowsMax ?? Number.POSITIVE_INFINITY,
     stuckAfterMs: options.stuckAfterMs ?? 30_000,
     probe: options.probe ?? (() => {}),
     changed(ids) {
       waiters.changed(ids);
+      housekeeping.occasion();
       if (listeners.size === 0) return;
       for (const id of ids) {
         const row = reads.run(id);
@@ -161,6 +166,10 @@ export function openEngine(options: EngineOptions): Engine {
   return {
     token,
     ...requests,
+    async compact() {
+      own();
+      return housekeeping.compact();
+    },
     schedules,
     wait,
     async waitFor(id, wanted, { signal } = {}) {
@@ -189,11 +198,13 @@ export function openEngine(options: EngineOptions): Engine {
     },
     close(why = aborted('interrupted', 'the process is shutting down; the run stays resumable')) {
       schedules.close();
-      closing ??= host.close(why).finally(() => {
-        waiters.wakeAll();
-        lock?.release();
-        if (typeof options.db === 'string') db.close();
-      });
+      closing ??= Promise.all([host.close(why), housekeeping.close()])
+        .then(() => {})
+        .finally(() => {
+          waiters.wakeAll();
+          lock?.release();
+          if (typeof options.db === 'string') db.close();
+        });
       return closing;
     },
   };

@@ -17,6 +17,7 @@ export interface HostOptions {
   queues: ReadonlyMap<string, QueueSetting>;
   retry: RetryPolicies;
   snapshotBytesMax: number;
+  historyRowsMax: number;
   stuckAfterMs: number;
   probe(point: string): void;
   /** Somebody may want to know that these runs changed. */
@@ -30,7 +31,8 @@ export interface HostOptions {
 }
 
 /** What a run is moved by, at this moment. */
-export function rulesOf({ system, registry, queues, retry, snapshotBytesMax }: HostOptions): Rules {
+export function rulesOf(options: HostOptions): Rules {
+  const { system, registry, queues, retry, reads } = options;
   return {
     now: system.now(),
     random: () => system.random(),
@@ -39,6 +41,8 @@ export function rulesOf({ system, registry, queues, retry, snapshotBytesMax }: H
     hasQueue: (name) => queues.has(name),
     definitionNamed: (name) => registry.find(name)?.definition,
     retry,
-    snapshotBytesMax,
+    snapshotBytesMax: options.snapshotBytesMax,
+    historyRowsMax: options.historyRowsMax,
+    historyFrom: (run) => reads.run(run)?.historyFrom ?? 1,
   };
 }

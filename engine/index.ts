@@ -16,6 +16,7 @@ export type {
   TagOf,
 } from './definition.ts';
 export { openEngine } from './engine.ts';
+export type { Compacted, Retention } from './housekeeping.ts';
 export type { AttemptScope, EffectScope, Interceptor, RunScope } from './interceptor.ts';
 export { type LogLike, loggingInterceptor, type Meters, metricsInterceptor } from './interceptors.ts';
 export type { QueueOptions, Queues } from './queues.ts';

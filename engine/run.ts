@@ -38,6 +38,8 @@ export interface LiveRun {
   origin: { run: string; past: Past } | null;
   /** By tag: the last commit whose states had it. */
   tagsLast: Record<string, number>;
+  /** The oldest commit that its history still has, as far as this process knows. */
+  historyFrom: number;
   /** Commits so far; what the next commit expects to find. */
   seq: number;
   epoch: number;
@@ -145,6 +147,7 @@ export function liveRun(
     origin: parse(row.origin) as LiveRun['origin'],
     tagsLast: JSON.parse(row.tagsLast) as Record<string, number>,
     seq: row.seq,
+    historyFrom: row.historyFrom,
     epoch: row.epoch,
     effects: new Map(
       effects.map(({ child, epoch, src, input, state, attempt, looks, dueAt, error, saved }) => [

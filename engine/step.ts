@@ -36,6 +36,7 @@ export function step(
     moved = run.snapshot === null ? begin(machine, run.input) : move(machine, run.snapshot, event);
     json = persist(machine, moved.snapshot);
     refuseLarge(json, run, rules);
+    refuseLong(run, rules);
     refuseTwins(run, mail, moved.commands);
     standing = stand(moved.snapshot);
     next = continuation(run, standing, rules);
@@ -192,9 +193,21 @@ function refuseLarge(json: Json, run: LiveRun, { snapshotBytesMax }: Rules): voi
       `the snapshot has ${bytes} bytes; the limit is ${snapshotBytesMax}`,
       {
         subject: run.uid,
-        hint: 'keep references in context, not data',
+        hint: 'keep references in context, not data; a run that gathers for ever hands off to a new one (`handoff`)',
       },
     );
+}
+
+function refuseLong(run: LiveRun, { historyRowsMax, historyFrom }: Rules): void {
+  if (run.seq - run.historyFrom + 1 < historyRowsMax) return;
+  // Compaction may have cut it since this process has looked.
+  run.historyFrom = historyFrom(run.id);
+  const rows = run.seq - run.historyFrom + 1;
+  if (rows >= historyRowsMax)
+    throw unrecoverable('history_too_long', `the history has ${rows} rows; the limit is ${historyRowsMax}`, {
+      subject: run.uid,
+      hint: 'let the machine hand off to a new run in time (`handoff`), or compact, then retry the run',
+    });
 }
 
 /** The mail stays to be taken after a retry; the machine is where it was before. */

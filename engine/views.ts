@@ -117,7 +117,10 @@ export function snapshotAt<D extends Definition>(reads: Reads, row: RunRow, seq:
   if (!found)
     throw unrecoverable('run_not_found', `the run has no commit ${seq}`, {
       subject: row.uid,
-      hint: 'see its commits in the history',
+      hint:
+        seq < row.historyFrom
+          ? `compaction has left its commits from ${row.historyFrom} on`
+          : 'see its commits in the history',
     });
   return snapshot as SnapshotOf<D>;
 }

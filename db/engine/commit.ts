@@ -1,5 +1,6 @@
 import type { Database } from 'better-sqlite3';
 import { write } from '../open.ts';
+import { type Compaction, createCompaction } from './compaction.ts';
 import { createEnding } from './ending.ts';
 import { createHolds } from './holds.ts';
 import { createApply } from './operations.ts';
@@ -44,6 +45,7 @@ export interface Commits {
   /** Inserts a run that is to begin in the middle. */
   fork(run: NewRun, wish: ForkWish): StartedRow | { conflict: string };
   readonly schedules: Scheduling;
+  readonly compaction: Compaction;
   putDefinition(definition: {
     hash: string;
     machine: string;
@@ -103,6 +105,7 @@ export function createCommits(db: Database): Commits {
   return {
     commit,
     schedules: createScheduling(db, starting),
+    compaction: createCompaction(db, sql),
     start: (run, wish) => write(db, () => starting.start(run, wish)),
     insertEvent: (run, event, { dedupe, at }) =>
       write(db, () => {
