@@ -9,6 +9,7 @@ import { exitCodes, exitOfError } from './exit.ts';
 import { gcCommand } from './gc.ts';
 import { imagesCommand } from './images.ts';
 import { inspectCommand } from './inspect.ts';
+import { machinesCommand } from './machines-command.ts';
 import { createOutput, errorDocument, errorLines } from './output.ts';
 import { pinCommand, unpinCommand } from './pin.ts';
 import { pullCommand } from './pull.ts';
@@ -60,6 +61,7 @@ async function main(argv: readonly string[]): Promise<number> {
     gcCommand,
     inspectCommand,
     doctorCommand,
+    machinesCommand,
     settingsCommand,
     s3Command,
   ];

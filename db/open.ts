@@ -161,6 +161,16 @@ export function write<T>(db: Database, work: () => T): T {
   }
 }
 
+/** Writes what the database at `path` holds to a new file, whoever else uses it; the original is only read. */
+export function copyDatabase(path: string, to: string): void {
+  const source = new SqliteDatabase(path, { readonly: true, fileMustExist: true });
+  try {
+    withRetry(() => source.prepare('VACUUM INTO ?').run(to));
+  } finally {
+    source.close();
+  }
+}
+
 function sqliteCode(thrown: unknown): string {
   return thrown instanceof SqliteDatabase.SqliteError ? thrown.code : '';
 }

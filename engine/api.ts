@@ -1,5 +1,6 @@
 import type { Database } from 'better-sqlite3';
 import type { FlydError as Failure } from '#core/errors';
+import type { CheckedRun } from './check.ts';
 import type { Definition, EventOf, InputOf, RunId, SnapshotOf, TagOf } from './definition.ts';
 import type { Compacted, Retention } from './housekeeping.ts';
 import type { Interceptor } from './interceptor.ts';
@@ -156,6 +157,8 @@ export interface Engine {
   readonly schedules: Schedules;
   /** Deletes now what `retention` says need not be kept. */
   compact(): Promise<Compacted>;
+  /** Whether the machines of this engine can carry on each live run, whoever owns it. Nothing is written. */
+  check(): CheckedRun[];
   subscribe(listener: (event: EngineEvent) => void): () => void;
   /** Stops: no new effects, running ones are aborted and waited for, the runs stay resumable by anyone. */
   close(why?: Failure): Promise<void>;

@@ -4,6 +4,7 @@ import { isTerminal } from '#core/status';
 import { createCommits, createReads, engineSet, type RunRow } from '#db/engine/index';
 import { openDatabase } from '#db/open';
 import type { Engine, EngineOptions, WaitOptions } from './api.ts';
+import { checkRuns } from './check.ts';
 import type { Definition } from './definition.ts';
 import { Host } from './host.ts';
 import { Housekeeping } from './housekeeping.ts';
@@ -192,6 +193,7 @@ export function openEngine(options: EngineOptions): Engine {
     children: (id) => childrenOf(reads, rowOf(id)),
     history: (id) => historyOf(reads, rowOf(id)),
     snapshotAt: (id, seq) => snapshotAt(reads, rowOf(id), seq),
+    check: () => checkRuns(reads, registry),
     subscribe(listener) {
       listeners.add(listener);
       return () => listeners.delete(listener);

@@ -3,6 +3,7 @@ export { type ErrorKind, type ErrorRecord, FlydError, toErrorRecord } from '#cor
 export { type HandoffOptions, handoff } from '#core/handoff';
 export { isTerminal, type RunStatus } from '#core/status';
 export type { Engine, EngineOptions, ForkOptions, StartedRun, StartOptions, WaitOptions } from './api.ts';
+export { type CheckedRun, canGoOn, checkDatabase } from './check.ts';
 export { defineMachine, type MachineSpec } from './define.ts';
 export type {
   ContextOf,

@@ -29,6 +29,9 @@ const commands = [
   ['rm'],
   ['gc'],
   ['doctor'],
+  ['machines'],
+  ['machines', 'list'],
+  ['machines', 'check'],
   ['settings'],
   ['s3', 'serve'],
 ];
