@@ -123,19 +123,21 @@ const sleeper = new Int32Array(new SharedArrayBuffer(4));
 
 /** Runs `work` again while the database is locked by another process; throws `database_busy` after 20 s. */
 export function withRetry<T>(work: () => T): T {
-  const deadline = performance.now() + busyWaitMsMax;
+  const since = performance.now();
   for (;;) {
     try {
       return work();
     } catch (cause) {
       if (!isBusy(cause)) throw cause;
-      if (performance.now() > deadline)
+      if (performance.now() > since + busyWaitMsMax)
         throw recoverable('database_busy', 'the database stayed locked', {
           hint: 'look for a process that holds it: `fuser` the file',
           cause,
         });
     }
-    Atomics.wait(sleeper, 0, 0, 0.05 + Math.random() * busySleepMsMax);
+    // Whoever has waited longer looks more often, and so gets its turn sooner.
+    const impatience = 1 + (performance.now() - since) / busySleepMsMax;
+    Atomics.wait(sleeper, 0, 0, 0.05 + (Math.random() * busySleepMsMax) / impatience);
   }
 }
 
