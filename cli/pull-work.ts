@@ -18,6 +18,8 @@ export async function pull(session: Session, request: PullRequest, wishes: Repor
     const choice = await bench.drivers.choose(session.settings.driver);
     session.out.note(`driver ${choice.driver.name}: ${choice.reason}`);
     for (const warning of choice.warnings) session.out.note(`warning: ${warning}`);
+    // Only this command knows of --pool-data and the like: the pool is recorded before a run counts on it.
+    await choice.driver.ready();
     const input: PullInput = { ...request, driver: choice.driver.name };
     const id = (await adopt(bench, input)) ?? (await bench.engine.start(bench.machines.pull, { input })).id;
     return await reportPull(session, bench, id, wishes);
