@@ -35,8 +35,11 @@ export function referenceOf(ended: Ended): Reference {
   return { document: essence(document), rootfs: readRootfs(document.activation.rootfs) };
 }
 
+/** Where flyd keeps its state and mounts what it makes. */
+type Place = Pick<Sandbox, 'state' | 'mountRoot'>;
+
 /** Rows of a query of the sandbox's database, read by another process than flyd. */
-export function rows<Row>(sandbox: Sandbox, sql: string): Row[] {
+export function rows<Row>(sandbox: Pick<Place, 'state'>, sql: string): Row[] {
   const db = new Database(join(sandbox.state, 'flyd.db'), { readonly: true });
   try {
     return db.prepare(sql).all() as Row[];
@@ -46,7 +49,7 @@ export function rows<Row>(sandbox: Sandbox, sql: string): Row[] {
 }
 
 /** What the database says should be on the host, as the oracle's lines. */
-export function expectedThings(sandbox: Sandbox): string[] {
+export function expectedThings(sandbox: Place): string[] {
   const blobs = rows<{ digest: string }>(sandbox, "SELECT digest FROM blobs WHERE state = 'whole'");
   const volumes = rows<{ driver: string; id: string }>(
     sandbox,
@@ -77,13 +80,16 @@ const unfinished: readonly [string, string][] = [
   ['timers', 'SELECT timer AS what FROM timers'],
 ];
 
-/** What was left of the work, by the database and by the outside script; empty when all is clean. */
-export function leftovers(sandbox: Sandbox): string[] {
-  const inDatabase = unfinished.flatMap(([table, sql]) =>
+/** What the database says is still under way. */
+export const unfinishedWork = (sandbox: Pick<Place, 'state'>): string[] =>
+  unfinished.flatMap(([table, sql]) =>
     rows<{ what: string }>(sandbox, sql).map(({ what }) => `unfinished in ${table}: ${what}`),
   );
+
+/** What was left of the work, by the database and by the outside script; empty when all is clean. */
+export function leftovers(sandbox: Place): string[] {
   const { state, mountRoot } = sandbox;
-  return [...inDatabase, ...askOracle({ state, mountRoot, expected: expectedThings(sandbox) })];
+  return [...unfinishedWork(sandbox), ...askOracle({ state, mountRoot, expected: expectedThings(sandbox) })];
 }
 
 /** Keys of the layers whose bytes are whole in the blob store now. */

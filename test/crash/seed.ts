@@ -30,8 +30,8 @@ export function seeded(t: TestContext): Chance {
   };
 }
 
-/** Tommy Ettinger's generator: small, and good enough to choose tests by. */
-function mulberry32(seed: number): () => number {
+/** Tommy Ettinger's generator, small and good enough to choose tests by: numbers in [0, 1) that the seed repeats. */
+export function mulberry32(seed: number): () => number {
   let state = seed >>> 0;
   return () => {
     state = (state + 0x6d2b79f5) >>> 0;

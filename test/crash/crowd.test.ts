@@ -1,0 +1,89 @@
+import assert from 'node:assert/strict';
+import { cpSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import test from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { whyNot } from '../support/needs.ts';
+import { diffRootfs, type Rootfs, readRootfs } from '../support/rootfs.ts';
+import { mingle, newTally, sample } from './crowd.ts';
+import { makeFamily } from './family.ts';
+import { leftovers, type PullDocument, rows } from './judge.ts';
+import { documentOf, labFolder, openSandbox, runFlyd } from './sandbox.ts';
+import { seeded } from './seed.ts';
+
+const crowd = 16;
+/** Seconds: FLYD_TEST_CROWD_SECONDS for a long run by hand. */
+const lasts = Number(process.env.FLYD_TEST_CROWD_SECONDS ?? 25);
+const families = ['sample', 'second', 'third'] as const;
+
+test('sixteen processes pull, activate, deactivate, remove and sweep, and some are killed', async (t) => {
+  const missing = whyNot(['zstd', 'getfattr']);
+  if (missing !== null) return t.skip(missing);
+  const chance = seeded(t);
+  const lab = labFolder(t);
+  const driver = whyNot(['root', 'overlay', 'setfattr']) === null ? 'overlay' : 'copy';
+  const family = makeFamily(lab, { files: 10, bytes: 100_000 });
+  const bucket = join(family.served, 'images');
+  for (const [name, ...files] of [
+    ['second', '01-base.tar.gz', '02-tools.tar'],
+    ['third', '01-base.tar.gz', '03-app.tar.zst'],
+  ]) {
+    mkdirSync(join(bucket, name ?? ''));
+    for (const file of files) cpSync(join(bucket, 'sample', file), join(bucket, name ?? '', file));
+  }
+  const trees = new Map<string, Rootfs>();
+  const quiet = await openSandbox(lab, family, driver);
+  for (const name of families) {
+    const { activation } = documentOf<PullDocument>(
+      await runFlyd(quiet, ['pull', name, ...quiet.pullArgs, '--json']),
+    );
+    trees.set(name, readRootfs(activation.rootfs));
+  }
+  await quiet.close();
+
+  const sandbox = await openSandbox(lab, family, driver);
+  t.after(() => sandbox.close());
+  const tally = newTally();
+  const seen: string[] = [];
+  let samples = 0;
+  const end = performance.now() + lasts * 1000;
+  let stopped = false;
+  const isOver = (): boolean =>
+    stopped || performance.now() > end || seen.length > 0 || tally.wrong.length > 0;
+  const watch = async (): Promise<void> => {
+    for (; !isOver(); await sleep(500)) {
+      seen.push(...sample(sandbox));
+      samples += 1;
+    }
+  };
+  const all = [
+    watch(),
+    ...Array.from({ length: crowd }, () => mingle(sandbox, families, chance, tally, isOver)),
+  ];
+  // When one throws, the others are let come to an end: none may go on in a folder that is being removed.
+  const ends = await Promise.allSettled(
+    all.map((each) =>
+      each.catch((error: unknown) => {
+        stopped = true;
+        throw error;
+      }),
+    ),
+  );
+  for (const each of ends) if (each.status === 'rejected') throw each.reason;
+  t.diagnostic(`${samples} samples, ${JSON.stringify({ ...tally, wrong: tally.wrong.length })}`);
+  assert.deepEqual(seen, []);
+  assert.deepEqual(tally.wrong, []);
+  assert.ok(samples > 0 && tally.commands >= crowd, JSON.stringify(tally));
+
+  await runFlyd(sandbox, ['resume', '--all', '--json']);
+  documentOf(await runFlyd(sandbox, ['gc', '--json']));
+  const verdict = await runFlyd(sandbox, ['doctor', '--verify', '--json']);
+  assert.equal(verdict.code, 0, verdict.stdout);
+  assert.deepEqual(leftovers(sandbox), []);
+  const active = rows<{ family: string; rootfs: string }>(
+    sandbox,
+    "SELECT i.family, a.rootfs FROM activations a JOIN images i ON i.id = a.image WHERE a.state = 'active'",
+  );
+  for (const { family: name, rootfs } of active)
+    assert.deepEqual(diffRootfs(trees.get(name) ?? new Map(), readRootfs(rootfs)), [], name);
+});
