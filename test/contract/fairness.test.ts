@@ -37,7 +37,9 @@ for (const processes of [2, 4, 16])
       const shares = await sharesOf(processes, join(folder, `${round}.db`));
       const mean = shares.reduce((sum, share) => sum + share, 0) / processes;
       best = Math.max(best, Math.min(...shares) / mean);
-      t.diagnostic(`${shares.join(' ')}: the least is ${best.toFixed(2)} of the mean, ${Math.round(mean * processes)} in all`);
+      t.diagnostic(
+        `${shares.join(' ')}: the least is ${best.toFixed(2)} of the mean, ${Math.round(mean * processes)} in all`,
+      );
     }
     assert.ok(best >= 0.5, `the least share is ${best.toFixed(2)} of the mean`);
   });

@@ -36,7 +36,7 @@ export function referenceOf(ended: Ended): Reference {
 }
 
 /** Where flyd keeps its state and mounts what it makes. */
-type Place = Pick<Sandbox, 'state' | 'mountRoot'>;
+type Place = Pick<Sandbox, 'state' | 'mountRoot' | 'driver'>;
 
 /** Rows of a query of the sandbox's database, read by another process than flyd. */
 export function rows<Row>(sandbox: Pick<Place, 'state'>, sql: string): Row[] {

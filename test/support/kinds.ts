@@ -21,6 +21,7 @@ export const kinds: readonly Kind[] = [
   { name: 'cli', proves: 'the command', by: 'tests', sideBySide: 'cores', minutesMax: 10 },
   { name: 'package', proves: 'what npm installs', by: 'tests', sideBySide: 'one', minutesMax: 6 },
   { name: 'crash', proves: 'kill -9 anywhere', by: 'tests', sideBySide: 'one', minutesMax: 18 },
+  { name: 'power', proves: 'power cuts', by: 'tests', sideBySide: 'one', minutesMax: 30 },
   { name: 'real', proves: 'a real Debian image', by: 'tests', sideBySide: 'one', minutesMax: 12 },
   { name: 'vm', proves: 'a real thin pool', by: 'tests', sideBySide: 'one', minutesMax: 45 },
 ];

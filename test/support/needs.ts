@@ -3,13 +3,17 @@ import { readFileSync } from 'node:fs';
 
 /** The Debian package that brings a command that tests run. */
 const packages: Readonly<Record<string, string>> = {
+  e2fsck: 'e2fsprogs',
   getfattr: 'attr',
   'mkfs.btrfs': 'btrfs-progs',
+  ip: 'iproute2',
+  losetup: 'mount',
   mmdebstrap: 'mmdebstrap',
   mount: 'mount',
   setcap: 'libcap2-bin',
   setfattr: 'attr',
   strace: 'strace',
+  thin_check: 'thin-provisioning-tools',
   umoci: 'umoci',
   zstd: 'zstd',
 };

@@ -1,0 +1,174 @@
+import { spawn } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { checkout, type Outcome, runVm } from '../vm/guest.ts';
+import { diskBytes, type PowerDriver } from './machine.ts';
+import type { Verdict } from './plan.ts';
+import { makeBucket } from './scenario.ts';
+
+/**
+ * Records in a guest what flyd writes, and replays it with the power cut. The overlay driver is replayed
+ * on this host, in a network and a mount namespace of its own; the devmapper driver in guests.
+ */
+export interface Campaign {
+  /** Has the bucket, and a folder for each recording with its log, what was told, and the verdicts. */
+  folder: string;
+}
+
+export interface Recording {
+  /** Also the name of its folder. */
+  name: string;
+  driver: PowerDriver;
+  /** A module that Node loads first: the canary's. */
+  preload?: string;
+}
+
+export interface CutOptions {
+  count: number;
+  seed: number;
+  /** One cut only, as `keyOf` names it. */
+  only?: string | undefined;
+  /** `2/3`: the second of three equal parts. */
+  shard?: string;
+}
+
+const here = (file: string): string => fileURLToPath(new URL(file, import.meta.url));
+/** Log devices are sparse; what a recording writes is below 50 MB. */
+const logSize = '512M';
+const share = '/mnt/power';
+
+/** A fresh campaign below the folder of temporary files. */
+export function newCampaign(): Campaign {
+  const folder = mkdtempSync(join(realpathSync(tmpdir()), 'flyd-power-'));
+  mkdirSync(join(folder, 'work'), { mode: 0o700 });
+  makeBucket(folder);
+  return { folder };
+}
+
+export const removeCampaign = ({ folder }: Campaign): void =>
+  rmSync(folder, { recursive: true, force: true });
+
+/** What a command of node needs to run a file of this folder. */
+const nodeCommand = (file: string, preload: string | undefined, args: readonly string[]): string[] => [
+  process.execPath,
+  ...(preload === undefined ? [] : ['--import', preload]),
+  here(file),
+  ...args,
+];
+
+/** Records all of these in one guest; throws with what the guest said when it fails. */
+export async function record(
+  campaign: Campaign,
+  recordings: readonly Recording[],
+  minutesMax: number,
+): Promise<void> {
+  const { folder } = campaign;
+  const disks: string[] = [];
+  const lines: string[] = ['modprobe dm-log-writes', ...guestFolders(campaign)];
+  for (const { name, driver, preload } of recordings) {
+    mkdirSync(join(folder, name), { recursive: true });
+    disks.push('--disk', `${diskBytes(driver)}:${name}`);
+    disks.push('--disk-file', `${join(folder, name, 'log')}:${logSize}`);
+    const log = `/dev/vd${String.fromCharCode(97 + disks.length / 2 - 1)}`;
+    const args = [driver, `/dev/vm/${name}`, log, '/run/served', machineFolder(campaign), `${share}/${name}`];
+    lines.push(nodeCommand('./record.ts', preload, args).join(' '));
+  }
+  await inGuest(campaign, disks, lines, minutesMax);
+}
+
+/** Replays in a guest, in as many boots as it takes; gives all verdicts there are. */
+export async function replayInGuest(
+  campaign: Campaign,
+  { name, driver }: Recording,
+  options: CutOptions,
+  minutesMax: number,
+): Promise<Verdict[]> {
+  const log = join(campaign.folder, name, 'log');
+  const command = replayCommand(driver, '/dev/vda', `${share}/${name}`, '/run/served', campaign, options);
+  await inGuest(campaign, ['--disk-file', log], [...guestFolders(campaign), command.join(' ')], minutesMax);
+  return verdictsOf(campaign, name);
+}
+
+/** Replays on this host: root, loop devices, ext4 and overlayfs must be there. */
+export async function replayHere(
+  campaign: Campaign,
+  { name, driver }: Recording,
+  options: CutOptions,
+): Promise<Verdict[]> {
+  const { folder } = campaign;
+  const served = join(folder, 'served');
+  const command = replayCommand(
+    driver,
+    join(folder, name, 'log'),
+    join(folder, name),
+    served,
+    campaign,
+    options,
+  );
+  const script = `set -e; ip link set lo up; mount -t tmpfs -o mode=0700 power ${join(folder, 'work')}; exec ${command.join(' ')}`;
+  const child = spawn('unshare', ['--net', '--mount', 'bash', '-c', script], {
+    cwd: checkout,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { PATH: process.env.PATH, NODE_COMPILE_CACHE: join(folder, 'cache-host') },
+  });
+  let said = '';
+  for (const stream of [child.stdout, child.stderr])
+    stream.setEncoding('utf8').on('data', (text: string) => {
+      said += text;
+    });
+  const code = await new Promise((resolve, reject) => child.once('error', reject).once('close', resolve));
+  if (code !== 0) throw new Error(`the replay ended with ${code}: ${said}`);
+  return verdictsOf(campaign, name);
+}
+
+export function verdictsOf({ folder }: Campaign, name: string): Verdict[] {
+  const path = join(folder, name, 'verdicts');
+  if (!existsSync(path)) return [];
+  const lines = readFileSync(path, 'utf8').split('\n');
+  return lines.filter((line) => line !== '').map((line) => JSON.parse(line) as Verdict);
+}
+
+function replayCommand(
+  driver: PowerDriver,
+  log: string,
+  out: string,
+  served: string,
+  campaign: Campaign,
+  { count, seed, only, shard = '1/1' }: CutOptions,
+): string[] {
+  const args = ['--driver', driver, '--log', log, '--out', out, '--served', served, '--shard', shard];
+  args.push('--folder', machineFolder(campaign), '--count', `${count}`, '--seed', `${seed}`);
+  if (only !== undefined) args.push('--only', only);
+  return nodeCommand('./replay.ts', undefined, args);
+}
+
+/** The same path wherever a recording is made or replayed: it is in the database. */
+const machineFolder = ({ folder }: Campaign): string => join(folder, 'work', 'machine');
+
+const guestFolders = ({ folder }: Campaign): string[] => [
+  `mkdir -p -m 700 ${join(folder, 'work')}`,
+  `cp -a ${share}/served /run/served`,
+];
+
+/** Under emulation Node itself dies now and then; what was judged by then is kept, and the rest tried again. */
+const bootsMax = 4;
+
+async function inGuest(
+  { folder }: Campaign,
+  disks: readonly string[],
+  lines: readonly string[],
+  minutesMax: number,
+): Promise<void> {
+  for (let boot = 1; ; boot += 1) {
+    const { code, stdout, stderr }: Outcome = await runVm(
+      ...['--cpus', '1', '--memory', '2G', '--timeout', String(minutesMax * 60), ...disks],
+      ...['--share', `${folder}:power`, '--env', `NODE_COMPILE_CACHE=${share}/cache`],
+      ...['--', 'bash', '-euc', lines.join('\n')],
+    );
+    if (code === 0) return;
+    const died = /Segmentation fault|SIGSEGV/.test(stdout + stderr);
+    if (!died || boot === bootsMax) throw new Error(`the guest ended with ${code}\n${stdout}${stderr}`);
+  }
+}
