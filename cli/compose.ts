@@ -66,6 +66,7 @@ export async function openWorkbench({ settings, surroundings }: Session): Promis
     undo.push(() => registry.close());
     const host = platformOf(process.platform, process.arch);
     const drivers = await createDrivers({ stateDir: paths.root, exec, pool: poolOptionsOf(settings), log });
+    const isAlive = (token: string): boolean => token === engine.token || owners.isHeld(token);
     const machines = createMachines({
       images,
       store: createBlobStore(paths.root),
@@ -79,7 +80,7 @@ export async function openWorkbench({ settings, surroundings }: Session): Promis
       reserve,
       mountRoot: settings.mountRoot,
       holder: () => engine.token,
-      isAlive: (token) => token === engine.token || owners.isHeld(token),
+      isAlive,
       now: () => Date.now(),
       newId: (prefix) => `${prefix}-${randomBytes(8).toString('hex')}`,
     });
@@ -93,7 +94,12 @@ export async function openWorkbench({ settings, surroundings }: Session): Promis
       ...(surroundings.fault === null ? {} : { probe: createProbe(surroundings.fault) }),
       onFault: (fault) => fail(log, fault),
     });
-    const board = createProgressBoard({ folder: paths.progress, token: engine.token, now: () => Date.now() });
+    const board = createProgressBoard({
+      folder: paths.progress,
+      token: engine.token,
+      isAlive,
+      now: () => Date.now(),
+    });
     undo.push(() => board.close());
     engine.subscribe((event) => noteProgress(board, event));
     if (settings.verbosity > 0) engine.subscribe((event) => logEvent(log, event));

@@ -30,6 +30,8 @@ export interface ProgressBoard {
 export interface ProgressBoardOptions {
   folder: string;
   token: string;
+  /** What dead owners left behind goes when a board is opened. */
+  isAlive: (token: string) => boolean;
   now: () => number;
 }
 
@@ -37,7 +39,8 @@ const writeEveryMs = 250;
 const entriesMax = 500;
 
 /** Where this process notes its progress. A folder that cannot be written to only loses progress. */
-export function createProgressBoard({ folder, token, now }: ProgressBoardOptions): ProgressBoard {
+export function createProgressBoard({ folder, token, isAlive, now }: ProgressBoardOptions): ProgressBoard {
+  livingBoards(folder, isAlive);
   const path = join(folder, `${token}.json`);
   const entries = new Map<string, ProgressEntry>();
   let timer: NodeJS.Timeout | null = null;
@@ -76,18 +79,22 @@ export function createProgressBoard({ folder, token, now }: ProgressBoardOptions
 
 /** What the living owners noted last. Files of dead ones are removed on the way. */
 export function readProgress(folder: string, isAlive: (token: string) => boolean): ProgressEntry[] {
-  return listBoards(folder).flatMap((name) => {
-    const token = name.replace(/\.json(\.tmp)?$/, '');
-    if (!isAlive(token)) {
-      remove(join(folder, name));
-      return [];
-    }
+  return livingBoards(folder, isAlive).flatMap((name) => {
     if (name.endsWith('.tmp')) return [];
     try {
       return JSON.parse(readFileSync(join(folder, name), 'utf8')) as ProgressEntry[];
     } catch {
       return []; // gone, or not whole: the next look finds more
     }
+  });
+}
+
+/** The files of living owners; those of dead ones are removed. */
+function livingBoards(folder: string, isAlive: (token: string) => boolean): string[] {
+  return listBoards(folder).filter((name) => {
+    const alive = isAlive(name.replace(/\.json(\.tmp)?$/, ''));
+    if (!alive) remove(join(folder, name));
+    return alive;
   });
 }
 

@@ -57,6 +57,7 @@ test('what nobody expects is a leak, each thing by its name', (t) => {
   const other = 'b'.repeat(64);
   put(state, `blobs/sha256/${other}`, 'partial/x', 'volumes/overlay/vol-00000000000000ff.tmp/', 'stray');
   put(state, 'blobs/.x.flyd-0123456789abcdef.tmp', 'owners/0123456789abcdef');
+  put(state, 'progress/fedcba9876543210.json');
   put(state, `volumes/overlay/${volume}/.flyd-filling`);
   put(mountRoot, `${activation}/`);
   assert.deepEqual(askOracle({ state, mountRoot, expected }), [
@@ -64,6 +65,7 @@ test('what nobody expects is a leak, each thing by its name', (t) => {
     'leak: owner file 0123456789abcdef of nobody',
     'leak: partial x',
     `leak: point ${mountRoot}/${activation}`,
+    'leak: progress of nobody fedcba9876543210.json',
     `leak: stranger ${state}/blobs/.x.flyd-0123456789abcdef.tmp`,
     `leak: stranger ${state}/stray`,
     `leak: temp ${state}/blobs/.x.flyd-0123456789abcdef.tmp`,
