@@ -12,6 +12,8 @@ export interface Output {
   columns(): number;
   /** The command's one document, when JSON was asked for. */
   document(value: unknown): void;
+  /** One JSON object on a line of its own, for commands that tell things as they happen. */
+  line(value: unknown): void;
   /** A line for people, on stdout; nothing under `--json`. */
   say(line?: string): void;
   /** A line on stderr. */
@@ -29,6 +31,7 @@ export function createOutput({ json, color }: { json: boolean; color: boolean })
     color: color && stdout.isTTY === true,
     columns: () => Math.max(40, stderr.columns || 80),
     document: (value) => json && put(1, `${JSON.stringify(value, null, 2)}\n`),
+    line: (value) => json && put(1, `${JSON.stringify(value)}\n`),
     say: (line = '') => json || put(1, `${line}\n`),
     note: (line) => put(2, `${line}\n`),
     raw: (text) => put(2, text),
@@ -103,6 +106,10 @@ export function secondsText(seconds: number): string {
   if (seconds < 120) return `${Math.round(seconds)} s`;
   return `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`;
 }
+
+/** `12 ms`, then as `secondsText`. */
+export const durationText = (ms: number): string =>
+  ms < 1000 ? `${Math.max(0, Math.round(ms))} ms` : secondsText(ms / 1000);
 
 /** RFC 3339 in UTC. */
 export const timeText = (ms: number): string => new Date(ms).toISOString();

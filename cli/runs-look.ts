@@ -1,11 +1,11 @@
 import type { RunStatus } from '#core/status';
-import type { Engine } from '#engine/api';
 import type { HistoryRow, RunView } from '#engine/types';
 import { exitCodes } from './exit.ts';
 import { findRun } from './find-run.ts';
 import { errorLines, table, timeText } from './output.ts';
 import { openReading } from './reading.ts';
 import { eventDocument, runDetails, runDocument } from './run-document.ts';
+import { branchesOf, treeLines } from './run-tree.ts';
 import type { Session } from './session.ts';
 
 export interface RunsWanted {
@@ -65,16 +65,9 @@ export async function showRun(session: Session, id: string): Promise<number> {
     out.say(`  input    ${JSON.stringify(run.input)}`);
     if (run.output !== null) out.say(`  output   ${JSON.stringify(run.output)}`);
     for (const line of run.error === null ? [] : errorLines(run.error)) out.say(`  ${line}`);
-    sayTree(engine, run, '  ', (line) => out.say(line));
+    for (const line of treeLines(branchesOf(engine, run, Date.now()))) out.say(`  ${line}`);
     return exitCodes.done;
   });
-}
-
-function sayTree(engine: Engine, run: RunView, indent: string, say: (line: string) => void): void {
-  for (const { childId, run: child } of engine.children(run.id)) {
-    say(`${indent}${childId.padEnd(10)}  ${child.id}  ${child.status} in ${child.state}`);
-    sayTree(engine, child, `${indent}  `, say);
-  }
 }
 
 /** `flyd runs events`. */

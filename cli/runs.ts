@@ -15,8 +15,10 @@ Every piece of work is a run: \`pull\` and, below it, image, blob, volume and ac
 Examples:
   flyd runs                     all of them, oldest first
   flyd runs --live              what has not ended
-  flyd runs show 01JD...        one, with what went in and came out
+  flyd runs watch               what is under way, live
+  flyd runs show 01JD...        one, with the states it passed and how long each took
   flyd runs events 01JD...      its history, step by step
+  flyd runs export 01JD...      the same as one HTML file, to attach to a bug report
   flyd runs cancel 01JD...      stop it, whoever carries it on; what was made is taken back
   flyd runs retry 01JD...       let a parked run try again`;
 
@@ -50,6 +52,29 @@ export function runsCommand(act: Act): Command {
   runs.addCommand(
     withCommon(events).action(
       act(async (session: Session, run: string) => (await import('./runs-look.ts')).showEvents(session, run)),
+    ),
+  );
+
+  const watch = new Command('watch')
+    .description('what is under way, live; of one run until it has ended. --json: an object a line')
+    .argument('[run]', idHelp);
+  runs.addCommand(
+    withCommon(watch).action(
+      act(async (session: Session, run: string | undefined) => {
+        return (await import('./runs-watch.ts')).watchRuns(session, run);
+      }),
+    ),
+  );
+
+  const exported = new Command('export')
+    .description('a run and those below it as one HTML file: history, statecharts, every step; no secrets')
+    .argument('<run>', idHelp)
+    .option('--out <file>', 'default: flyd-run-<run>.html in this folder');
+  runs.addCommand(
+    withCommon(exported).action(
+      act(async (session: Session, run: string, flags: CommonFlags & { out?: string }) => {
+        return (await import('./runs-export.ts')).exportRun(session, run, flags.out);
+      }),
     ),
   );
 

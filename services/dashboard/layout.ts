@@ -21,7 +21,6 @@ const titleWidth = (text: string): number => Math.ceil(text.length * 7.4) + 34;
 const lineHeight = 16;
 const options = {
   'elk.algorithm': 'layered',
-  'elk.direction': 'DOWN',
   'elk.hierarchyHandling': 'INCLUDE_CHILDREN',
   'elk.edgeRouting': 'ORTHOGONAL',
   'elk.layered.spacing.nodeNodeBetweenLayers': '34',
@@ -44,7 +43,7 @@ export function createLayouts(): (hash: string, chart: Chart) => Promise<Layout>
   return (hash, chart) => {
     // Loading it takes a while, and most who start the server look at the table first.
     elk ??= import('elkjs/lib/elk.bundled.js').then(({ default: Elk }) => new (asClass(Elk))());
-    const found = known.get(hash) ?? elk.then((layouter) => layOut(layouter, chart));
+    const found = known.get(hash) ?? elk.then((layouter) => layOutWell(layouter, chart));
     known.set(hash, found);
     return found;
   };
@@ -54,7 +53,19 @@ export function createLayouts(): (hash: string, chart: Chart) => Promise<Layout>
 const asClass = (module: unknown): (new () => Elk) =>
   (typeof module === 'function' ? module : (module as { default: unknown }).default) as new () => Elk;
 
-async function layOut(elk: Elk, chart: Chart): Promise<Layout> {
+/** The room that the page has for a drawing. */
+const frame = { width: 740, height: 420 };
+
+/** Downwards or to the right, whichever can be shown larger. */
+async function layOutWell(elk: Elk, chart: Chart): Promise<Layout> {
+  const down = await layOut(elk, chart, 'DOWN');
+  const right = await layOut(elk, chart, 'RIGHT');
+  const scaleOf = ({ width, height }: Layout): number =>
+    Math.min(1, frame.width / width, frame.height / height);
+  return scaleOf(right) > scaleOf(down) ? right : down;
+}
+
+async function layOut(elk: Elk, chart: Chart, direction: 'DOWN' | 'RIGHT'): Promise<Layout> {
   const childrenOf = (parent: string | null): ElkNode[] =>
     chart.nodes
       .filter((node) => node.parent === parent)
@@ -91,7 +102,7 @@ async function layOut(elk: Elk, chart: Chart): Promise<Layout> {
     id: '(drawing)',
     children: childrenOf(null),
     edges,
-    layoutOptions: options,
+    layoutOptions: { ...options, 'elk.direction': direction },
   });
   return layoutOf(placed);
 }

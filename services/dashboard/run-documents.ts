@@ -43,7 +43,10 @@ export function runDocument({ engine, watch, isAlive }: DashboardParts, id: stri
     view,
     definition: watch.definitionOf(id),
     parents: view.parents.map((parent) => row(engine.run(parent))),
-    children: engine.children(id).map(({ childId, run }) => ({ childId, run: row(run) })),
+    children: engine
+      .children(id)
+      .map(({ childId, run }) => ({ childId, run: row(run) }))
+      .sort((a, b) => a.run.createdAt - b.run.createdAt || (a.childId < b.childId ? -1 : 1)),
     effects: watch.effects(id),
     timers: watch.timers(id),
   };

@@ -105,11 +105,13 @@ export function createStately({ engine, watch, log }: DashboardParts, guard: Gua
 
   function actorMessage(id: string, parent: string | null, root: string, first: Commit): Message {
     const view = engine.run(id);
-    const config = watch.definition(first.definition)?.config ?? {};
+    // The initial context is part of a config; what it is by now is in the snapshots.
+    const config = watch.definition(first.definition)?.config as { context?: Json } | undefined;
+    const { context: _, ...definition } = config ?? {};
     return {
       ...base('@xstate.actor', id, root, first.at),
       name: `${view.machine} ${id}`,
-      definition: JSON.stringify(config),
+      definition: JSON.stringify(definition),
       ...(parent === null ? {} : { parentId: parent }),
       snapshot: snapshotOf(id, first.seq),
     };

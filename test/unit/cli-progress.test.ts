@@ -44,7 +44,15 @@ function output(live: boolean, columns = 80): Output & { text(): string } {
     text += more;
   };
   return {
-    ...{ json: false, live, color: live, columns: () => columns, document: () => {}, say: () => {} },
+    ...{
+      json: false,
+      live,
+      color: live,
+      columns: () => columns,
+      document: () => {},
+      line: () => {},
+      say: () => {},
+    },
     note: (line) => put(`${line}\n`),
     raw: put,
     text: () => text,
