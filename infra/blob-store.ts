@@ -1,6 +1,6 @@
 import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { FlydError, unrecoverable } from '#core/errors';
+import { FlydError, fromErrorRecord, toErrorRecord, unrecoverable } from '#core/errors';
 import { type Digest, digestOfHex, hexOf } from '#core/ids';
 import type { LayerBlob, LayerRef, Source } from '#core/image';
 import type { Limits } from '#core/limits';
@@ -102,7 +102,7 @@ export function createBlobStore(dir: string, { checkpointBytes = 16 * 1024 * 102
       return await fetchPartial({ request, paths, journal, pathOf, checkpointBytes });
     } catch (error) {
       if (error instanceof FlydError && spoiling.includes(error.code)) await unlinkPartial(paths);
-      throw error;
+      throw aboutLayer(error, layer.key);
     } finally {
       await journal.close();
     }
@@ -194,6 +194,12 @@ export function createBlobStore(dir: string, { checkpointBytes = 16 * 1024 * 102
     listPartials,
   };
 }
+
+/** Readers of bytes do not know whose bytes they read: a failure of theirs is told with the object. */
+const aboutLayer = (error: unknown, key: string): unknown =>
+  error instanceof FlydError && error.subject === undefined
+    ? fromErrorRecord({ ...toErrorRecord(error), subject: key })
+    : error;
 
 const isPartialId = (id: string): boolean =>
   /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/.test(id) && !id.endsWith('.journal');

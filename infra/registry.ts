@@ -84,6 +84,7 @@ export function createRegistry(options: RegistryOptions): Registry & { close(): 
         `the registry says the document is ${told}, it is ${digestOf(bytes)}`,
         {
           subject: sourceText(source),
+          hint: 'the registry is broken or lies: nothing of this image was kept',
         },
       );
     return { bytes, mediaType: (answer.headers['content-type'] ?? '').split(';')[0]?.trim() ?? '' };

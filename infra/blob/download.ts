@@ -2,6 +2,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { recoverable, unrecoverable } from '#core/errors';
 import type { LayerRef, Source } from '#core/image';
 import { fileError } from '../durable.ts';
+import { unavailableHint } from '../net/failures.ts';
 import type { RangeSource } from '../object-source.ts';
 import type { Journal } from './journal.ts';
 import type { Measuring } from './measuring.ts';
@@ -79,6 +80,7 @@ async function* sized(
       `the object has ${opened.size} bytes, it was listed with ${layer.size}`,
       {
         subject: layer.key,
+        hint: 'the source was changed while it was pulled: pull again',
       },
     );
   }
@@ -88,12 +90,14 @@ async function* sized(
     if (position > layer.size)
       throw unrecoverable('size_mismatch', `the object goes on after its ${layer.size} bytes`, {
         subject: layer.key,
+        hint: 'the source is broken, or its manifest is stale',
       });
     yield chunk;
   }
   if (position < layer.size)
     throw recoverable('source_unavailable', `the answer ended at byte ${position} of ${layer.size}`, {
       subject: layer.key,
+      hint: unavailableHint,
     });
 }
 

@@ -39,5 +39,11 @@ export async function measure(stored: AsyncIterable<Buffer>, limits: Limits): Pr
 /** The reader of layers names the unpacking; here the same fault is met earlier. */
 function duringFetch(error: unknown): unknown {
   if (!(error instanceof FlydError) || error.op !== 'volume.unpack') return error;
-  return fromErrorRecord({ ...toErrorRecord(error), op: 'blob.fetch' });
+  return fromErrorRecord({ hint: hintOf(error.code), ...toErrorRecord(error), op: 'blob.fetch' });
 }
+
+/** What to do, where the reader of layers knows nothing better. */
+const hintOf = (code: string): string =>
+  code === 'layer_corrupt'
+    ? 'it is damaged at its source, or was damaged on the way: pull again; if it stays so, store it there anew'
+    : 'the layer cannot be used as it is: nothing of it was kept';

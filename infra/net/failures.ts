@@ -7,6 +7,12 @@ export interface ConnectionFault {
   name: string;
 }
 
+/** What to do about a source that is not there just now. */
+export const unavailableHint =
+  'it may be there again later, and what was fetched is kept; --timeout and --retries set how long flyd tries';
+/** What to do about an object that is still to come. */
+export const missingHint = 'flyd looks again by itself; flyd resume looks at once';
+
 const tlsCodes = /^(CERT_|ERR_TLS_CERT|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_(GET|VERIFY)_)/;
 const connectionCodes: readonly string[] = [
   'ECONNREFUSED',

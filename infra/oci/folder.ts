@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { pending, unrecoverable } from '#core/errors';
 import type { LayoutSource } from '#core/source';
 import { errnoOf, fileError } from '../durable.ts';
+import { missingHint } from '../net/failures.ts';
 import type { ObjectRange, RangeRequest, Waiting } from '../object-source.ts';
 import type { LayoutFiles } from './layout.ts';
 
@@ -68,10 +69,17 @@ async function openRegular(path: string): Promise<FileHandle> {
     file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
   } catch (error) {
     if (['ENOENT', 'ENOTDIR'].includes(errnoOf(error)))
-      throw pending('object_missing', 'the file is not there', { subject: path, cause: error });
+      throw pending('object_missing', 'the file is not there', {
+        subject: path,
+        hint: missingHint,
+        cause: error,
+      });
     throw fileError(error, 'open', path);
   }
   if ((await file.stat()).isFile()) return file;
   await file.close();
-  throw unrecoverable('source_invalid', 'this is no regular file', { subject: path });
+  throw unrecoverable('source_invalid', 'this is no regular file', {
+    subject: path,
+    hint: 'is this a layout?',
+  });
 }

@@ -147,6 +147,7 @@ function vouched(document: Document, digest: Digest, subject: string): Document 
 const sizeMismatch = (subject: string, bytes: number, { digest, size }: Descriptor): FlydError =>
   unrecoverable('size_mismatch', `the document ${digest} has ${bytes} bytes, ${size} were announced`, {
     subject,
+    hint: 'the source is broken or lies: nothing of this image was kept',
   });
 
 /** Manifests and configs stop at the same figure (distribution-spec, "Pushing manifests": 4 MiB). */

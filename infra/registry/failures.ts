@@ -1,7 +1,7 @@
 import { FlydError, pending, recoverable, unrecoverable } from '#core/errors';
 import { type RegistrySource, sourceText } from '#core/source';
 import type { Judge } from '../net/body.ts';
-import { connectionFault, retryAfterMs } from '../net/failures.ts';
+import { connectionFault, missingHint, retryAfterMs, unavailableHint } from '../net/failures.ts';
 import type { WireAnswer } from '../net/wire.ts';
 
 /** What was being asked of a registry, for messages and for the meaning of a 404. */
@@ -19,7 +19,9 @@ export const subjectOf = ({ source, name, what }: Asked): string =>
     : `${sourceText(source)}${name.startsWith('sha256:') ? '@' : ':'}${name}`;
 
 export const protocolError = (asked: Asked, what: string, cause?: unknown): FlydError =>
-  unrecoverable('source_protocol', what, { subject: subjectOf(asked), cause });
+  unrecoverable('source_protocol', what, { subject: subjectOf(asked), hint: protocolHint, cause });
+
+const protocolHint = 'is this a registry, or a proxy that answers for it? check its name and port';
 
 /** Anything that the connection threw. FlydErrors pass; a bug is thrown on as it is. */
 export function thrownError(asked: Asked, error: unknown): FlydError {
@@ -33,7 +35,10 @@ export function thrownError(asked: Asked, error: unknown): FlydError {
       hint: 'set NODE_EXTRA_CA_CERTS to the file of its authority',
     });
   if (kind === 'connection')
-    return recoverable('source_unavailable', `no answer from the registry: ${what}`, details);
+    return recoverable('source_unavailable', `no answer from the registry: ${what}`, {
+      ...details,
+      hint: unavailableHint,
+    });
   if (what === 'EPROTO' || what.startsWith('ERR_SSL_'))
     return unrecoverable('source_protocol', `the registry does not speak TLS: ${what}`, {
       ...details,
@@ -43,7 +48,8 @@ export function thrownError(asked: Asked, error: unknown): FlydError {
 }
 
 export const judgeOf = (asked: Asked): Judge => ({
-  unavailable: (what) => recoverable('source_unavailable', what, { subject: subjectOf(asked) }),
+  unavailable: (what) =>
+    recoverable('source_unavailable', what, { subject: subjectOf(asked), hint: unavailableHint }),
   protocol: (what) => protocolError(asked, what),
   thrown: (error) => thrownError(asked, error),
 });
@@ -58,16 +64,20 @@ export function refusalError(asked: Asked, { status, headers }: WireAnswer, body
   if (status === 401 || status === 403)
     return unrecoverable('source_denied', what, { ...details, hint: deniedHint(asked) });
   if (status === 404 && asked.what === 'blob')
-    return pending('object_missing', `${what}: the blob is not there`, details);
+    return pending('object_missing', `${what}: the blob is not there`, { ...details, hint: missingHint });
   if (status === 404)
     return unrecoverable('reference_not_found', `${what}: there is no such image`, {
       ...details,
       hint: 'check name, tag and digest; a private one may need credentials (docker login, podman login)',
     });
-  if (status === 412 || status === 416) return unrecoverable('object_changed', what, details);
+  if (status === 412 || status === 416)
+    return unrecoverable('object_changed', what, {
+      ...details,
+      hint: 'the registry has other bytes under this digest now: pull again',
+    });
   if (status === 408 || status === 429 || status >= 500)
-    return recoverable('source_unavailable', what, details);
-  return unrecoverable('source_protocol', what, details);
+    return recoverable('source_unavailable', what, { ...details, hint: unavailableHint });
+  return unrecoverable('source_protocol', what, { ...details, hint: protocolHint });
 }
 
 const deniedHint = ({ source }: Asked): string =>

@@ -1,7 +1,7 @@
 import { FlydError, pending, recoverable, unrecoverable } from '#core/errors';
 import type { S3Source } from '#core/source';
 import type { Judge } from '../net/body.ts';
-import { connectionFault, retryAfterMs } from '../net/failures.ts';
+import { connectionFault, missingHint, retryAfterMs, unavailableHint } from '../net/failures.ts';
 
 /** What was being asked, for messages and for the meaning of a 404. */
 export interface Request {
@@ -24,7 +24,9 @@ export const placeOf = ({ source, key }: Request): string => {
 };
 
 export const protocolError = (request: Request, what: string, cause?: unknown): FlydError =>
-  unrecoverable('source_protocol', what, { subject: placeOf(request), cause });
+  unrecoverable('source_protocol', what, { subject: placeOf(request), hint: protocolHint, cause });
+
+const protocolHint = 'is this an S3 server, or a proxy that answers for it? check --endpoint';
 
 export const changedError = (request: Request, what: string): FlydError =>
   unrecoverable('object_changed', what, {
@@ -33,7 +35,7 @@ export const changedError = (request: Request, what: string): FlydError =>
   });
 
 export const unavailableError = (request: Request, what: string, cause?: unknown): FlydError =>
-  recoverable('source_unavailable', what, { subject: placeOf(request), cause });
+  recoverable('source_unavailable', what, { subject: placeOf(request), hint: unavailableHint, cause });
 
 /**
  * The meaning of an answer above 299 (Amazon S3 API reference, "Error responses"). Codes are read
@@ -47,19 +49,27 @@ export function refusalError(request: Request, refusal: Refusal): FlydError {
   const facts = { status, s3Code: code, ...(pauseMs === null ? {} : { retryAfterMs: pauseMs }) };
   const details = { subject: placeOf(request), facts };
   if (status < 400) return redirectError(request, refusal, what);
-  if (code === 'NoSuchBucket') return unrecoverable('bucket_missing', 'the bucket does not exist', details);
+  if (code === 'NoSuchBucket')
+    return unrecoverable('bucket_missing', 'the bucket does not exist', {
+      ...details,
+      hint: 'check the name of the bucket, --endpoint and --region',
+    });
   if (code === 'NoSuchKey' || (status === 404 && code === '' && request.key !== null))
-    return pending('object_missing', 'the object is not there', details);
+    return pending('object_missing', 'the object is not there', { ...details, hint: missingHint });
   if (status === 412 || status === 416) return changedError(request, what);
   if (status === 429 || status >= 500 || unavailableCodes.includes(code))
-    return recoverable('source_unavailable', what, details);
+    return recoverable('source_unavailable', what, { ...details, hint: unavailableHint });
   if (code === 'AuthorizationHeaderMalformed') return redirectError(request, refusal, what);
   if (code === 'RequestTimeTooSkewed')
     return unrecoverable('source_denied', what, { ...details, hint: 'set the clock of this machine' });
   if (status === 401 || status === 403 || deniedCodes.includes(code))
     return unrecoverable('source_denied', what, { ...details, hint: deniedHint(request) });
-  if (code === 'InvalidBucketName') return unrecoverable('source_invalid', what, details);
-  return unrecoverable('source_protocol', what, details);
+  if (code === 'InvalidBucketName')
+    return unrecoverable('source_invalid', what, {
+      ...details,
+      hint: 'check the name of the bucket',
+    });
+  return unrecoverable('source_protocol', what, { ...details, hint: protocolHint });
 }
 
 const unavailableCodes: readonly string[] = [

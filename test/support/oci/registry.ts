@@ -1,6 +1,5 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import type { TestContext } from 'node:test';
 import { parseDigest } from '#core/ids';
 import type { RegistrySource } from '#core/source';
 import type { BuiltLayout } from './build.ts';
@@ -19,7 +18,10 @@ export interface TestRegistry {
 }
 
 /** An honest registry over a layout (distribution-spec, "Pull"), that a test can make dishonest. Its one repository is `tools/app`. */
-export async function serveRegistry(t: TestContext, layout: BuiltLayout): Promise<TestRegistry> {
+export async function serveRegistry(
+  t: { after(close: () => void): void },
+  layout: BuiltLayout,
+): Promise<TestRegistry> {
   const requests: IncomingMessage[] = [];
   let handler: Intercept = () => false;
   const server = createServer((request, response) => {
