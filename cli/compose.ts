@@ -24,6 +24,7 @@ import { createDrivers, type Drivers, type PoolOptions } from '#infra/volumes/in
 import { poolStateOf } from '#infra/volumes/pool-state';
 import { spaceOf } from '#infra/volumes/space';
 import { createMachines, type Machines } from './machines.ts';
+import { createRepairHost } from './repair-host.ts';
 import type { Session } from './session.ts';
 
 /** The one place that builds the parts of flyd and joins them. */
@@ -76,6 +77,7 @@ export async function openWorkbench({ settings, surroundings }: Session): Promis
       verify: verifier === null ? null : createVerifier(exec, { command: verifier, timeoutMs: verifierMs }),
       drivers: (name) => drivers.byName[name],
       poolState: () => poolStateOf(paths.root, exec),
+      repairHost: createRepairHost({ stateDir: paths.root, mountRoot: settings.mountRoot, exec }),
       limits,
       reserve,
       mountRoot: settings.mountRoot,

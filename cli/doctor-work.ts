@@ -1,17 +1,19 @@
-import { join } from 'node:path';
 import { createExec } from '#infra/exec';
 import { createDrivers } from '#infra/volumes/index';
 import { poolOptionsOf } from './compose.ts';
-import { checkDrivers, checkPool } from './doctor/drivers.ts';
+import { checkAgreement } from './doctor/agreement.ts';
+import { checkDrivers } from './doctor/drivers.ts';
 import type { Finding } from './doctor/finding.ts';
 import { checkClock, checkKernel, checkNode, checkRoot, checkTools, checkUdev } from './doctor/host.ts';
+import { checkPool } from './doctor/pool.ts';
 import { checkFolder, checkRuns, checkSpace } from './doctor/state.ts';
 import { exitCodes } from './exit.ts';
 import { type Output, oneLine } from './output.ts';
 import type { Session } from './session.ts';
 
 /** `flyd doctor`: every check, each with what mends it. Changes nothing. */
-export async function examine({ settings, surroundings, out }: Session): Promise<number> {
+export async function examine(session: Session): Promise<number> {
+  const { settings, surroundings, out } = session;
   const { stateDir, mountRoot, driver } = settings;
   const exec = createExec({ path: surroundings.path });
   const folder = await checkFolder('state directory', stateDir);
@@ -29,7 +31,8 @@ export async function examine({ settings, surroundings, out }: Session): Promise
     checkUdev(),
     ...(safe ? await checkSpace(stateDir) : []),
     ...(safe ? await checkDrivers(drivers, driver) : []),
-    ...(safe ? await checkPool(join(stateDir, 'pool'), exec) : []),
+    ...(safe ? await checkPool(stateDir, exec) : []),
+    ...(safe && !runs.some(isBroken) ? await checkAgreement(session, exec) : []),
     checkClock(lastSeen),
     ...runs,
   ];

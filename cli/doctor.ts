@@ -3,13 +3,18 @@ import { type CommonFlags, withCommon, withWork } from './options.ts';
 import type { Act, Session } from './session.ts';
 
 const help = `
-Looks only: nothing is made or mended. Exit code 1 when something is broken that pulls need.
+Looks only, unless --fix is given. Exit code 1 when something is broken that pulls need.
 
 --verify compares the database with what is there, thing by thing, by a list of invariants that hold at
 every moment, also while other commands are at work. Exit code 1 when one is broken; what the next
 \`flyd gc\` removes is told as a leftover.
 
+--fix mends what can be mended without losing data: detaches stale loop devices, checks the metadata of a
+pool that the kernel made read-only and maps it anew, unmounts and unmaps what the database does not know
+(what is in it stays), lets the database forget what is gone, and mounts again what should be mounted.
+
 Examples:
+  flyd doctor --fix
   flyd doctor
   flyd doctor --driver devmapper --pool vg0-thin     would this pool do?
   flyd doctor --verify --json                        does everything agree?
@@ -19,10 +24,12 @@ export function doctorCommand(act: Act): Command {
   const command = new Command('doctor').description(
     'what this machine can do, what is missing, and the command that mends it',
   );
+  command.option('--fix', 'mend what can be mended without losing data');
   command.option('--verify', 'compare the database with the world, and nothing else');
   withCommon(withWork(command));
   return command.addHelpText('after', help).action(
-    act(async (session: Session, flags: CommonFlags & { verify?: true }) => {
+    act(async (session: Session, flags: CommonFlags & { verify?: true; fix?: true }) => {
+      if (flags.fix === true) return (await import('./doctor-fix.ts')).mend(session);
       if (flags.verify === true) return (await import('./verify-work.ts')).verify(session);
       return (await import('./doctor-work.ts')).examine(session);
     }),

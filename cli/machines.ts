@@ -16,6 +16,7 @@ import { imageRegister } from '#actors/image-register';
 import { imageRelease } from '#actors/image-release';
 import { imageReserve, type SpaceReserve } from '#actors/image-reserve';
 import { imageVerify } from '#actors/image-verify';
+import { type StoreRepairDeps, storeRepair } from '#actors/store-repair';
 import { storeRestore } from '#actors/store-restore';
 import { storeSweep } from '#actors/store-sweep';
 import { volumeChoose } from '#actors/volume-choose';
@@ -46,6 +47,7 @@ import { deactivateMachine } from '#machines/deactivate';
 import { type ImageInput, imageMachine } from '#machines/image';
 import { pullMachine } from '#machines/pull';
 import { removeMachine } from '#machines/remove';
+import { repairMachine } from '#machines/repair';
 import { restoreMachine } from '#machines/restore';
 import { sweepMachine } from '#machines/sweep';
 import { volumeMachine } from '#machines/volume';
@@ -62,6 +64,7 @@ export interface Parts {
   verify: Verify | null;
   drivers: (name: DriverName) => VolumeDriver;
   poolState: () => Promise<PoolState | null>;
+  repairHost: StoreRepairDeps['host'];
   limits: Limits;
   reserve: SpaceReserve;
   mountRoot: string;
@@ -193,6 +196,13 @@ export function createMachines(parts: Parts) {
       sweep,
     },
   });
+  const repair = defineMachine({
+    name: 'repair',
+    version: 1,
+    machine: repairMachine,
+    key: () => 'store',
+    actors: { 'store.repair': storeRepair({ ...db, drivers, host: parts.repairHost }) },
+  });
   const restore = defineMachine({
     name: 'restore',
     version: 1,
@@ -202,7 +212,7 @@ export function createMachines(parts: Parts) {
       'store.restore': storeRestore({ activations, drivers, isInPlace, poolState: parts.poolState, now }),
     },
   });
-  return { pull, image, blob, volume, activate, deactivate, remove, sweep, restore };
+  return { pull, image, blob, volume, activate, deactivate, remove, sweep, restore, repair };
 }
 
 const placeText = (source: Source): string => {

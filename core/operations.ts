@@ -27,6 +27,7 @@ export const operations = [
   'activation.remove',
   'store.sweep',
   'store.restore',
+  'store.repair',
 ] as const;
 
 export type Operation = (typeof operations)[number];

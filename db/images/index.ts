@@ -8,6 +8,7 @@ import { createImages, type Images } from './images.ts';
 import { createLeases, type Leases } from './leases.ts';
 import { createLiveRuns } from './live-runs.ts';
 import { imageMigrations } from './migrations.ts';
+import { createRepairs, type Repairs } from './repairs.ts';
 import { createSweeps, type Sweeps } from './sweep.ts';
 import { createVolumes, type Volumes } from './volumes.ts';
 
@@ -24,6 +25,7 @@ export type { Configs } from './configs.ts';
 export type { Eviction, Evictions, EvictionWish } from './eviction.ts';
 export type { CompleteImage, ImageLayerView, ImageRow, ImageSummary, Images, ImageView } from './images.ts';
 export { type LeaseClaim, type LeaseHold, type Leases, sweepLease } from './leases.ts';
+export type { LostVolumes, Repairs } from './repairs.ts';
 export { downloadIdOf, type ObjectAt, type SourceIdentity } from './sources.ts';
 export type { Sweeps } from './sweep.ts';
 export type { NewVolume, VolumePlan, VolumeRow, Volumes, VolumeTree } from './volumes.ts';
@@ -40,6 +42,7 @@ export interface ImageStore {
   leases: Leases;
   sweeps: Sweeps;
   evictions: Evictions;
+  repairs: Repairs;
 }
 
 /** Everything that is known of images, over a database opened with the engine's set and `imageSet`. */
@@ -59,5 +62,6 @@ export function createImageStore(db: Database): ImageStore {
     leases,
     sweeps: createSweeps(db, live),
     evictions: createEvictions(db, live),
+    repairs: createRepairs(db),
   };
 }

@@ -75,7 +75,7 @@ export function createDevmapperDriver({
     async ready() {
       await assertKernel(privileged);
       await pool.ready('volume.choose');
-      await pool.assertHealthy('volume.choose');
+      await pool.assertHealthy('volume.choose', 'changes');
     },
 
     chooseDevice: (taken) => store.chooseDevice(taken, 'volume.choose'),

@@ -16,6 +16,8 @@ export interface PoolLook extends PoolPicture {
   record: PoolRecord;
   /** Null: the pool is not mapped, or its status makes no sense. */
   status: PoolStatus | null;
+  /** Ids whose record names a device that the pool does not have (any more). */
+  lost: string[];
   /** Records that cannot be read, with why. */
   damaged: { id: string; why: string }[];
 }
@@ -35,14 +37,21 @@ export async function lookAtPool(stateDir: string, exec: Exec, op: string): Prom
   const status = live ? parsePoolStatus((await dm.status(record.dmName, op))?.args ?? []) : null;
   // A pool that has lost trust in its metadata refuses every message (pool_message in drivers/md/dm-thin.c).
   const readable = status?.mode === 'rw' || status?.mode === 'out_of_data_space';
+  const volumes = join(stateDir, 'volumes/devmapper');
+  // A record comes before its device and goes after it: what has none before and after was lost.
+  const before = (await readRecords(volumes)).records;
   const devices = readable ? await readPoolDevices({ record, pool, dm, exec }, op) : null;
+  const after = await readRecords(volumes);
   return {
     record,
     status,
     mapped,
     shared: record.kind === 'adopted',
     devices: devices?.filter((device) => device >= deviceMin && device <= deviceMax) ?? null,
-    ...(await readRecords(join(stateDir, 'volumes/devmapper'))),
+    ...after,
+    lost: after.records
+      .filter(({ id, device }) => devices?.includes(device) === false && before.some((old) => old.id === id))
+      .map(({ id }) => id),
   };
 }
 

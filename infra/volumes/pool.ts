@@ -13,8 +13,8 @@ export interface Pool {
   /** Makes the pool if there is none; after a reboot attaches and maps it anew. Cheap when it is there. */
   ready(op: string): Promise<LivePool>;
   status(op: string): Promise<PoolStatus>;
-  /** Throws `pool_broken` or `no_space` unless the pool takes changes. */
-  assertHealthy(op: string): Promise<PoolStatus>;
+  /** Throws `pool_broken` unless the pool takes changes, and `no_space` when it is full and room is needed (default). */
+  assertHealthy(op: string, needs?: 'room' | 'changes'): Promise<PoolStatus>;
   /** Runs `work` while no other process changes the pool's set-up. */
   locked<T>(op: string, work: () => Promise<T>): Promise<T>;
 }
@@ -77,10 +77,12 @@ export function createPool(dependencies: PoolDependencies): Pool {
       return status;
     },
 
-    async assertHealthy(op) {
+    async assertHealthy(op, needs = 'room') {
       const { dmName } = (await pool.ready(op)).record;
       const status = await pool.status(op);
       if (status.mode === 'rw' && !status.needsCheck) return status;
+      // Whoever removes something from a full pool must be let in.
+      if (status.mode === 'out_of_data_space' && needs === 'changes') return status;
       if (status.mode === 'out_of_data_space')
         throw unrecoverable('no_space', `the pool ${dmName} has no data space left`, {
           op,
@@ -90,7 +92,7 @@ export function createPool(dependencies: PoolDependencies): Pool {
       throw unrecoverable('pool_broken', `the pool ${dmName} is ${brokenWords(status)}`, {
         op,
         subject: dmName,
-        hint: 'unmap it and its volumes, then run thin_check and thin_repair on its metadata device',
+        hint: 'flyd doctor --fix checks it and brings it back',
         facts: { mode: status.mode, needsCheck: status.needsCheck },
       });
     },

@@ -61,27 +61,27 @@ export function createThinStore({ folder, pool, dm, exec }: ThinStoreOptions): T
   };
 
   /** Sends a message; one that the kernel refuses for another reason is told with the pool's state. */
-  const send = async (text: string, op: string): Promise<DmOutcome> => {
+  const send = async (text: string, op: string, needs: 'room' | 'changes' = 'room'): Promise<DmOutcome> => {
     const { record } = await pool.ready(op);
     let outcome: DmOutcome;
     try {
       outcome = await dm.message(record.dmName, text, op);
     } catch (error) {
-      await pool.assertHealthy(op); // EINVAL of a message means nothing by itself: first the mode
+      await pool.assertHealthy(op, needs); // EINVAL of a message means nothing by itself: first the mode
       throw unrecoverable('driver_failed', `the pool refused: ${text}`, {
         op,
         subject: record.dmName,
         cause: error,
       });
     }
-    await pool.assertHealthy(op); // the kernel does not tell when the commit after a message failed
+    await pool.assertHealthy(op, needs); // the kernel does not tell when the commit after a message failed
     return outcome;
   };
 
   const deleteDevice = async (device: number, op: string) => {
     const deadline = performance.now() + busyMs;
     for (;;) {
-      const outcome = await send(`delete ${device}`, op);
+      const outcome = await send(`delete ${device}`, op, 'changes');
       if (outcome === 'done' || outcome === 'absent') return;
       if (performance.now() > deadline)
         throw unrecoverable('volume_busy', `thin device ${device} is in use`, {
@@ -173,10 +173,10 @@ export function createThinStore({ folder, pool, dm, exec }: ThinStoreOptions): T
       await deleteDevice(record.device, op);
       await dropThinRecord(folder, id);
 
-      /** Deleting a thin device frees blocks of the pool, but does not punch them out of a loop file. */
+      /** Deleting a thin device frees blocks of the pool, but tells nothing to what the pool is on: a loop file, a disk. */
       async function giveBlocksBack(thin: ThinRecord) {
         const { record: made } = await pool.ready(op);
-        if (made.kind !== 'loop' || made.preallocated) return;
+        if (made.kind === 'adopted' || made.preallocated) return; // another's to decide; the reservation would be lost
         try {
           const { path } = await store.activate(thin, op);
           await exec('blkdiscard', [path], { op, subject: id, timeoutMs: 10 * 60_000 });

@@ -5,6 +5,7 @@ import { deactivateMachine } from '#machines/deactivate';
 import { imageMachine } from '#machines/image';
 import { pullMachine } from '#machines/pull';
 import { removeMachine } from '#machines/remove';
+import { repairMachine } from '#machines/repair';
 import { restoreMachine } from '#machines/restore';
 import { sweepMachine } from '#machines/sweep';
 import { volumeMachine } from '#machines/volume';
@@ -17,6 +18,7 @@ export const machines: Readonly<Record<string, AnyStateMachine>> = {
   image: imageMachine,
   pull: pullMachine,
   remove: removeMachine,
+  repair: repairMachine,
   restore: restoreMachine,
   sweep: sweepMachine,
   volume: volumeMachine,

@@ -1,0 +1,75 @@
+import { join } from 'node:path';
+import { unrecoverable } from '#core/errors';
+import { type Exec, stderrOf } from '../exec.ts';
+import { mountsOfDevice, readMounts } from '../mountinfo.ts';
+import { unmountAt } from '../mounts.ts';
+import { readStart } from './block-device.ts';
+import { parsePoolStatus } from './dm-status.ts';
+import { createDm, type Dm } from './dmsetup.ts';
+import { createLoops } from './loop.ts';
+import { createPool } from './pool.ts';
+import { type PoolRecord, readPoolRecord } from './pool-record.ts';
+import { parseSuperblock, superblockBytes } from './superblock.ts';
+
+const checkTimeoutMs = 30 * 60_000;
+
+/**
+ * Brings back a pool that the kernel has made read-only: unmounts and unmaps everything on it, checks
+ * its metadata, clears the flag if the check finds nothing, and maps it anew. Gives what was done, in
+ * words; nothing when the pool needs no repair. Fails with `activation_busy` or `volume_busy` (a process
+ * is on it), `pool_broken` (the check found damage: nothing is written then).
+ */
+export async function repairPool(stateDir: string, exec: Exec): Promise<string[]> {
+  const op = 'store.repair';
+  const folder = join(stateDir, 'pool');
+  const record = await readPoolRecord(folder);
+  if (record === null || record.kind === 'adopted') return [];
+  const dm = createDm({ exec });
+  const loops = createLoops(exec);
+  const metaPath =
+    record.kind === 'loop' && record.meta !== null
+      ? (await loops.attach(record.meta.path, op)).path
+      : (record.meta?.path ?? '');
+  if (!(await needsRepair(record, dm, metaPath, op))) return [];
+  await takeOff(record, dm, exec, op);
+  await checkMetadata(metaPath, exec, op);
+  const pool = createPool({ folder, options: {}, exec, dm, loops });
+  await pool.ready(op);
+  await pool.assertHealthy(op, 'changes');
+  return [`checked the metadata of the pool ${record.dmName} and made it writable again`];
+}
+
+async function needsRepair(record: PoolRecord, dm: Dm, metaPath: string, op: string): Promise<boolean> {
+  if ((await dm.findByName(record.dmName))?.live !== true)
+    return parseSuperblock(await readStart(metaPath, superblockBytes))?.needsCheck === true;
+  const status = parsePoolStatus((await dm.status(record.dmName, op))?.args ?? []);
+  return status !== null && (status.needsCheck || status.mode === 'ro' || status.mode === 'fail');
+}
+
+/** Unmounts and unmaps what is on the pool, then the pool: thin_check(8) may not look at live metadata. */
+async function takeOff(record: PoolRecord, dm: Dm, exec: Exec, op: string): Promise<void> {
+  const prefix = `flyd-${record.name}-`;
+  for (const { uuid, dev } of await dm.list(prefix)) {
+    const subject = uuid.slice(prefix.length);
+    const busy = subject.startsWith('act-') ? 'activation_busy' : 'volume_busy';
+    for (const { mountPoint } of mountsOfDevice(await readMounts(), dev).reverse())
+      await unmountAt(mountPoint, { exec, op, subject, busy });
+    await dm.remove(uuid, op, busy);
+  }
+  await dm.remove(record.dmUuid, op, 'volume_busy');
+}
+
+async function checkMetadata(path: string, exec: Exec, op: string): Promise<void> {
+  const options = { op, subject: path, timeoutMs: checkTimeoutMs };
+  try {
+    await exec('thin_check', ['--quiet', path], options);
+  } catch (error) {
+    throw unrecoverable('pool_broken', `thin_check finds damage on ${path}: ${stderrOf(error).trim()}`, {
+      op,
+      subject: path,
+      hint: `nothing was changed; repair into a spare device: thin_repair -i ${path} -o SPARE, then copy it back`,
+      cause: error,
+    });
+  }
+  await exec('thin_check', ['--quiet', '--clear-needs-check-flag', path], options);
+}
