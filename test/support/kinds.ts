@@ -19,6 +19,7 @@ export const kinds: readonly Kind[] = [
   { name: 'contract', proves: 'drivers, servers, locks', by: 'tests', sideBySide: 'cores', minutesMax: 8 },
   { name: 'hostile', proves: 'bad layers and bad servers', by: 'tests', sideBySide: 'cores', minutesMax: 10 },
   { name: 'cli', proves: 'the command', by: 'tests', sideBySide: 'cores', minutesMax: 10 },
+  { name: 'browser', proves: 'the dashboard in Chromium', by: 'tests', sideBySide: 'one', minutesMax: 8 },
   { name: 'package', proves: 'what npm installs', by: 'tests', sideBySide: 'one', minutesMax: 6 },
   { name: 'crash', proves: 'kill -9 anywhere', by: 'tests', sideBySide: 'one', minutesMax: 18 },
   { name: 'power', proves: 'power cuts', by: 'tests', sideBySide: 'one', minutesMax: 30 },

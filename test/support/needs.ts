@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 
 /** The Debian package that brings a command that tests run. */
 const packages: Readonly<Record<string, string>> = {
+  chromium: 'chromium',
   e2fsck: 'e2fsprogs',
   getfattr: 'attr',
   'mkfs.btrfs': 'btrfs-progs',

@@ -72,5 +72,5 @@ function Change({ change: { path, kind, before, after } }: { change: Difference 
 
 function Value({ value }: { value: Json }) {
   const text = JSON.stringify(value);
-  return text.length > 90 ? <pre>{JSON.stringify(value, null, 2)}</pre> : <code>{text}</code>;
+  return text.length > 90 ? <pre tabIndex={0}>{JSON.stringify(value, null, 2)}</pre> : <code>{text}</code>;
 }

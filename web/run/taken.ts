@@ -113,24 +113,45 @@ function pathOf(chart: Chart, tree: Tree, { event, from, to }: Commit): ChartEdg
   if (from === null) return [];
   const targets = new Set(leavesOf(tree, to));
   const sources = leavesOf(tree, from).flatMap((leaf) => ancestors(tree, leaf));
-  let ways = chart.edges
-    .filter((edge) => sources.includes(edge.from) && matches(edge.event, event))
+  const direct = startsOf(chart, sources, (edge) => matches(edge.event, event));
+  const found = follow(chart, tree, direct, targets);
+  if (found !== null) return found;
+  if (from === to) return [];
+  // The event only changed the context, and so opened the way of a transition that waits for no event.
+  return follow(chart, tree, startsOf(chart, sources, isAutomatic), targets) ?? [];
+}
+
+/** Ways of one arrow that begin in the sources, the innermost state's first, as XState chooses them. */
+function startsOf(
+  chart: Chart,
+  sources: readonly string[],
+  fits: (edge: ChartEdge) => boolean,
+): ChartEdge[][] {
+  return chart.edges
+    .filter((edge) => sources.includes(edge.from) && fits(edge))
+    .sort((a, b) => sources.indexOf(a.from) - sources.indexOf(b.from))
     .map((edge) => [edge]);
-  const innermost = (way: ChartEdge[]): number => sources.indexOf(way[0]?.from ?? '');
-  ways.sort((a, b) => innermost(a) - innermost(b));
-  const direct = ways;
+}
+
+/** The first of the shortest ways to one of the targets, over transitions without an event; null if none leads there. */
+function follow(
+  chart: Chart,
+  tree: Tree,
+  starts: ChartEdge[][],
+  targets: ReadonlySet<string>,
+): ChartEdge[] | null {
+  let ways = starts;
   for (let length = 0; length < pathLengthMax && ways.length > 0; length++) {
     const arrived = ways.find((way) => ends(tree, way.at(-1)?.to ?? '').some((leaf) => targets.has(leaf)));
     if (arrived !== undefined) return arrived;
     ways = ways.flatMap((way) => {
       const here = ends(tree, way.at(-1)?.to ?? '').flatMap((leaf) => ancestors(tree, leaf));
       return chart.edges
-        .filter((edge) => edge.kind !== 'event' && isAutomatic(edge) && here.includes(edge.from))
-        .filter((edge) => !way.includes(edge))
+        .filter((edge) => isAutomatic(edge) && here.includes(edge.from) && !way.includes(edge))
         .map((edge) => [...way, edge]);
     });
   }
-  return from === to ? [] : direct.slice(0, 1).flat();
+  return null;
 }
 
 const isAutomatic = ({ event }: ChartEdge): boolean => event === '' || event.startsWith('xstate.done.state.');

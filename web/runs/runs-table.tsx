@@ -30,24 +30,27 @@ export function RunsTable({
     overscan: 12,
     getItemKey: (index) => runs[index]?.id ?? index,
   });
+  const wanted = useRef<number | null>(null);
   const move = (event: KeyboardEvent): void => {
-    const at = Number((event.target as Element).closest('[data-index]')?.getAttribute('data-index') ?? -1);
-    const step = { ArrowDown: 1, j: 1, ArrowUp: -1, k: -1, PageDown: 15, PageUp: -15 }[event.key];
-    const to =
-      event.key === 'Home'
-        ? 0
-        : event.key === 'End'
-          ? runs.length - 1
-          : step === undefined
-            ? null
-            : at + step;
+    const row = (event.target as Element).closest('[data-index]');
+    const at = wanted.current ?? Number(row?.getAttribute('data-index') ?? -1);
+    const to = destinationOf(event.key, at, runs.length - 1);
     if (to === null) return;
     event.preventDefault();
-    const index = Math.max(0, Math.min(runs.length - 1, to));
-    rows.scrollToIndex(index);
-    requestAnimationFrame(() => {
-      scroller.current?.querySelector<HTMLElement>(`[data-index="${index}"] a`)?.focus();
-    });
+    wanted.current = to;
+    // The row may have to be drawn first: until then the focus waits where keys are still heard.
+    scroller.current?.focus({ preventScroll: true });
+    rows.scrollToIndex(to);
+    focusSoon(framesMax);
+  };
+  const focusSoon = (frames: number): void => {
+    const link = scroller.current?.querySelector<HTMLElement>(`[data-index="${wanted.current}"] a`);
+    if (link == null && frames > 0) {
+      requestAnimationFrame(() => focusSoon(frames - 1));
+      return;
+    }
+    link?.focus({ preventScroll: true });
+    wanted.current = null;
   };
   if (runs.length === 0)
     return (
@@ -66,7 +69,7 @@ export function RunsTable({
           </span>
         ))}
       </div>
-      <div className="scroller" ref={scroller} onKeyDown={move} role="rowgroup">
+      <div className="scroller" ref={scroller} onKeyDown={move} role="rowgroup" tabIndex={-1}>
         <div className="all" style={{ height: rows.getTotalSize() }} role="presentation">
           {rows.getVirtualItems().map(({ index, key, start, size }) => {
             const run = runs[index];
@@ -88,6 +91,24 @@ export function RunsTable({
       </div>
     </div>
   );
+}
+
+/** Frames in which a row that was scrolled to is drawn. */
+const framesMax = 30;
+const steps: Readonly<Record<string, number>> = {
+  ArrowDown: 1,
+  j: 1,
+  ArrowUp: -1,
+  k: -1,
+  PageDown: 15,
+  PageUp: -15,
+};
+
+function destinationOf(key: string, at: number, last: number): number | null {
+  if (key === 'Home') return 0;
+  if (key === 'End') return last;
+  const step = steps[key];
+  return step === undefined ? null : Math.max(0, Math.min(last, at + step));
 }
 
 function Cells({ run, share, now }: { run: RunSummary; share: Share | null; now: number }) {
