@@ -21,6 +21,8 @@ export const errorCodes = {
   killed: 'the run was killed',
   run_conflict: 'another run has the id or the key',
   dependency_unmet: 'the run that this one was to follow ended otherwise',
+  secret_misplaced: 'a secret is where it would be seen: in a key, a label or an id',
+  secret_gone: 'the secrets of the run were deleted when it ended',
   interceptor_failed: 'an interceptor threw; what it was called around goes on',
   machine_unknown: 'the stored run names a machine or version that this build does not have',
   machine_refused: 'the machine breaks a rule of the engine and cannot be registered',

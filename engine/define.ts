@@ -32,6 +32,11 @@ export interface MachineSpec<
    * A child that the machine stops before its end is cancelled either way.
    */
   children?: Readonly<Record<string, { onParentClose?: 'cancel' | 'abandon' }>>;
+  /**
+   * Where secrets are, as paths: `input.token`, `context.auth.*`, `event.login.password`, `output.key`. Their
+   * values, wherever they turn up, are stored in a table of their own until the run ends, and shown nowhere.
+   */
+  secrets?: readonly string[];
   /** By the stored version: its snapshot as one of this version. */
   migrate?: Readonly<Record<number, (snapshot: Json) => Json>>;
 }
@@ -54,6 +59,7 @@ export function defineMachine<
   const faults = [
     ...faultsOf(spec.machine, new Set([...Object.keys(actors), ...Object.keys(children)])),
     ...policyFaults(effects, actors),
+    ...secretFaults(spec.secrets ?? []),
     ...closeFaults(spec.children ?? {}, children),
   ];
   if (faults.length > 0)
@@ -77,6 +83,7 @@ export function defineMachine<
     ),
     key: spec.key ?? (() => null),
     queue: spec.queue ?? null,
+    secrets: spec.secrets ?? [],
     effects,
     migrate: spec.migrate ?? {},
   };
@@ -102,6 +109,13 @@ function policyFaults(policies: Record<string, EffectPolicy>, actors: object): s
     ),
   ]);
 }
+
+const secretFaults = (paths: readonly string[]): string[] =>
+  paths.flatMap((path) =>
+    /^(?:input|context|output|event\.[^.]+)(?:\..+)?$/.test(path)
+      ? []
+      : [`\`secrets\` has '${path}': begin with input, context, output or event.<type>`],
+  );
 
 const closeFaults = (given: object, children: object): string[] =>
   Object.keys(given).flatMap((src) =>

@@ -38,6 +38,8 @@ export interface Definition<
   readonly key: (input: Input) => string | null;
   /** The queue whose places limit how many runs of this machine move at once. */
   readonly queue: string | null;
+  /** Where the values are that are stored nowhere but in a table of their own: `input.token`, `context.auth.*`. */
+  readonly secrets: readonly string[];
   /** By actor name. */
   readonly effects: Readonly<Record<string, EffectPolicy>>;
   /** By the stored version: that version's snapshot as one of this version. */

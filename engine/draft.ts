@@ -83,7 +83,8 @@ export function snapshotOrPatch(
   before: Json,
   after: Json,
 ): { patch: string | null; snapshot: string | null } {
-  const whole = before === null || run.rebased || run.seq % fullSnapshotEvery === 0;
+  // What is a secret may become known later: a patch would then not fit what was masked before.
+  const whole = before === null || run.rebased || run.secrets !== null || run.seq % fullSnapshotEvery === 0;
   run.rebased = false;
   return whole
     ? { patch: null, snapshot: JSON.stringify(after) }

@@ -1,11 +1,11 @@
 import { dirname, join } from 'node:path';
 import { aborted, FlydError, unrecoverable } from '#core/errors';
 import { isTerminal } from '#core/status';
-import { createCommits, createReads, engineSet, type RunRow } from '#db/engine/index';
+import { createCommits, createReads, engineSet, eraseWhatIsDeleted, type RunRow } from '#db/engine/index';
 import { openDatabase } from '#db/open';
 import type { Engine, EngineOptions, WaitOptions } from './api.ts';
 import { checkRuns } from './check.ts';
-import type { Definition } from './definition.ts';
+import type { Definition, SnapshotOf } from './definition.ts';
 import { Host } from './host.ts';
 import { Housekeeping } from './housekeeping.ts';
 import { sqliteOwnerLocks } from './owner-lock.ts';
@@ -13,10 +13,11 @@ import { queueSettings, refuseUnknownQueues } from './queues.ts';
 import { createRegistry } from './registry.ts';
 import { createRequests } from './requests.ts';
 import { Scheduler } from './schedules.ts';
+import { redact } from './secrets.ts';
 import { Spans } from './spans.ts';
 import { realSystem } from './system.ts';
 import { hasTag } from './tags.ts';
-import type { EngineEvent, RetryPolicies, RunView } from './types.ts';
+import type { EngineEvent, Json, RetryPolicies, RunView } from './types.ts';
 import { childrenOf, historyOf, snapshotAt, viewOf } from './views.ts';
 import { createWaiters } from './waiting.ts';
 
@@ -32,6 +33,7 @@ export function openEngine(options: EngineOptions): Engine {
   const registry = createRegistry(options.machines);
   const queues = queueSettings(options.queues ?? {});
   refuseUnknownQueues(registry, queues);
+  if (registry.all().some(({ definition }) => definition.secrets.length > 0)) eraseWhatIsDeleted(db);
   const reads = createReads(db);
   const commits = createCommits(db);
   const owners = options.owners ?? sqliteOwnerLocks(join(dirname(db.name), 'owners'));
@@ -73,8 +75,10 @@ export function openEngine(options: EngineOptions): Engine {
       }
     },
     emitted: (run, event) => publish({ type: 'emitted', run: run.uid, event }),
-    progress: (run, child, { src, input }, progress) =>
-      publish({ type: 'progress', run: run.uid, effect: child, src, input, progress }),
+    progress(run, child, { src, input }, progress) {
+      const shown = run.secrets === null ? input : run.secrets.scrub(input);
+      publish({ type: 'progress', run: run.uid, effect: child, src, input: shown, progress });
+    },
     spans: (options.interceptors ?? []).length === 0 ? null : new Spans(options.interceptors ?? [], fault),
     fault,
   });
@@ -192,7 +196,8 @@ export function openEngine(options: EngineOptions): Engine {
       reads.runs({ ...filter, ...(id === undefined ? {} : { uid: id }) }).map((row) => viewOf(reads, row)),
     children: (id) => childrenOf(reads, rowOf(id)),
     history: (id) => historyOf(reads, rowOf(id)),
-    snapshotAt: (id, seq) => snapshotAt(reads, rowOf(id), seq),
+    snapshotAt: <D extends Definition>(id: string, seq: number) =>
+      redact(snapshotAt(reads, rowOf(id), seq) as Json) as SnapshotOf<D>,
     check: () => checkRuns(reads, registry),
     subscribe(listener) {
       listeners.add(listener);

@@ -1,5 +1,5 @@
 import type { Progress } from '#core/effect';
-import { aborted, type FlydError, toErrorRecord } from '#core/errors';
+import { aborted, type FlydError, fromErrorRecord, toErrorRecord } from '#core/errors';
 import { type Watch, watchAttempt } from './deadlines.ts';
 import { plain } from './json.ts';
 import { type EffectOutcome, effectIdOf, type LiveEffect, type LiveRun, type Mail } from './run.ts';
@@ -109,7 +109,13 @@ export class Executor {
       this.#stop(run, child, attempt, why);
       deliver(run, mail);
     });
-    const work = (): Promise<Json> => this.#work(run, child, effect, { signal: abort.signal, watch, saving });
+    const work = (): Promise<Json> =>
+      this.#work(run, child, effect, { signal: abort.signal, watch, saving }).catch((thrown: unknown) => {
+        // Whoever looks at it from here on sees no secret in its message.
+        throw run.secrets === null || abort.signal.aborted
+          ? thrown
+          : fromErrorRecord(run.secrets.scrub(toErrorRecord(thrown)));
+      });
     const over = (spans === null ? work() : spans.attempt(run, child, effect, work))
       .then(
         (output) => result({ ok: true, output }),
@@ -141,7 +147,7 @@ export class Executor {
       saved,
       progress(detail) {
         watch.alive();
-        progress(run, child, effect, detail);
+        progress(run, child, effect, run.secrets === null ? detail : run.secrets.scrub(detail));
       },
       heartbeat(position) {
         watch.alive();

@@ -6,12 +6,14 @@ import { Alarms, nextDue } from './alarms.ts';
 import { type ClaimableRun, claimFromDead, yieldsToOthers } from './claim.ts';
 import { type Draft, newDraft, toWrite } from './draft.ts';
 import { Executor } from './executor.ts';
+import { withoutSecrets } from './hiding.ts';
 import { type HostOptions, rulesOf } from './host-options.ts';
 import { loadRun } from './load.ts';
 import { limitPauses } from './retry.ts';
 import { cancelWish, type LiveRun, type Mail } from './run.ts';
+import { hasReferences, RunSecrets } from './secrets.ts';
 import type { MachineEvent } from './statechart.ts';
-import type { Timer } from './types.ts';
+import type { Json, Timer } from './types.ts';
 
 /** Other processes' commits are noticed this late at most. */
 const pollMs = 25;
@@ -184,8 +186,18 @@ export class Host {
     for (const { id, event, child, epoch } of this.#options.reads.inbox(run.id)) {
       if (run.reading.has(id)) continue;
       run.reading.add(id);
-      this.#post(run, { type: 'event', id, event: JSON.parse(event) as MachineEvent, child, epoch });
+      this.#post(run, { type: 'event', id, event: this.#withSecrets(run, event), child, epoch });
     }
+  }
+
+  /** A stored event with what its references stand for: others may have given the run secrets of theirs. */
+  #withSecrets(run: LiveRun, text: string): MachineEvent {
+    const event = JSON.parse(text) as MachineEvent;
+    if (!hasReferences(text)) return event;
+    const { reads, system } = this.#options;
+    run.secrets ??= new RunSecrets(run.definition.secrets, [], () => system.newId());
+    run.secrets.add(reads.secrets(run.id));
+    return run.secrets.unmask(event as Json) as MachineEvent;
   }
 
   #post(run: LiveRun, mail: Mail): void {
@@ -265,7 +277,11 @@ export class Host {
     for (const run of this.#mailed) {
       const draft = newDraft(run);
       for (const mail of run.mailbox.splice(0)) advance(run, mail, draft, rules);
-      const write = toWrite(run, draft, token, rules.now);
+      const open = toWrite(run, draft, token, rules.now);
+      const write =
+        open === null || run.secrets === null
+          ? open
+          : withoutSecrets(open, run.secrets, rules.definitionNamed);
       if (write !== null) drafts.push({ run, draft, write });
       else {
         if (run.parked === null) run.reading.clear();
@@ -278,7 +294,8 @@ export class Host {
 
   /** Says whether other runs of this process may have something to take now. */
   #afterCommit(run: LiveRun, draft: Draft, write: RunWrite): boolean {
-    for (const event of draft.emitted) this.#options.emitted(run, event);
+    for (const event of draft.emitted)
+      this.#options.emitted(run, run.secrets === null ? event : run.secrets.scrub(event));
     this.#options.spans?.committed(run);
     if (run.ended !== null) {
       this.#runs.delete(run.id);

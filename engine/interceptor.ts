@@ -26,7 +26,7 @@ export interface AttemptScope extends EffectScope {
 
 /**
  * What is called around runs, effects and their attempts in this process. Each must call `next`, and can
- * look at what it gives or throws; nothing that it does or throws changes what becomes of the run. (One that
+ * look at what it throws; nothing that it does or throws changes what becomes of the run. (One that
  * does not come to call `next` holds it up: look, and do not wait.)
  */
 export interface Interceptor {

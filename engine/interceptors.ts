@@ -25,12 +25,11 @@ interface Ended {
 /** Calls `told` when what is within has come to its end, and passes that on. */
 const timed =
   <Scope>(now: () => number, told: (scope: Scope, ended: Ended) => void) =>
-  async (scope: Scope, next: () => Promise<unknown>): Promise<unknown> => {
+  async (scope: Scope, next: () => Promise<void>): Promise<void> => {
     const startedAt = now();
     try {
-      const output = await next();
+      await next();
       told(scope, { ms: now() - startedAt, error: null });
-      return output;
     } catch (thrown) {
       told(scope, { ms: now() - startedAt, error: toErrorRecord(thrown) });
       throw thrown;

@@ -1,8 +1,11 @@
 import { toErrorRecord, unrecoverable } from '#core/errors';
 import type { RunRow } from '#db/engine/index';
+import type { Definition } from './definition.ts';
 import type { HostOptions } from './host-options.ts';
 import { type LiveRun, liveRun } from './run.ts';
+import { hasReferences, RunSecrets } from './secrets.ts';
 import { revive } from './statechart.ts';
+import type { System } from './types.ts';
 
 /**
  * The stored run, ready to be moved. A run whose snapshot does not fit is parked, and nothing else of it
@@ -10,29 +13,40 @@ import { revive } from './statechart.ts';
  */
 export function loadRun(
   row: RunRow,
-  { reads, commits, registry, changed }: Pick<HostOptions, 'reads' | 'commits' | 'registry' | 'changed'>,
+  parts: Pick<HostOptions, 'reads' | 'commits' | 'registry' | 'system' | 'changed'>,
 ): LiveRun | null | undefined {
   try {
-    return fitRun(row, { reads, registry });
+    return fitRun(row, parts);
   } catch (thrown) {
+    const { commits, changed } = parts;
     commits.parkRow(row.id, JSON.stringify(toErrorRecord(thrown)));
     changed([row.id]);
     return null;
   }
 }
 
+/** Without a `system`: to look at it, and not to move it. */
+export type FitParts = Pick<HostOptions, 'reads' | 'registry'> & { system?: Pick<System, 'newId'> };
+
+/** A run that is only looked at gets no new secrets. */
+const onlyLooks: Pick<System, 'newId'> = {
+  newId() {
+    throw new TypeError('a run that is only looked at needs no ids');
+  },
+};
+
 /**
  * The stored run as this build would carry it on, migrated if need be; nothing is written. Undefined when
  * the build does not have its machine; throws `snapshot_refused` or `machine_unknown` where it does not fit.
  */
-export function fitRun(
-  row: RunRow,
-  { reads, registry }: Pick<HostOptions, 'reads' | 'registry'>,
-): LiveRun | undefined {
+export function fitRun(row: RunRow, { reads, registry, system = onlyLooks }: FitParts): LiveRun | undefined {
   const known = registry.find(row.machine);
   if (known === undefined) return undefined;
   const { id } = row;
-  const stored = { row, effects: reads.effects(id), timers: reads.timers(id), links: reads.links(id) };
+  const stored = {
+    ...{ row, effects: reads.effects(id), timers: reads.timers(id), links: reads.links(id) },
+    secrets: secretsOf(row, known.definition, reads, () => system.newId()),
+  };
   let run: LiveRun;
   try {
     run = liveRun(stored, known.definition, known.hash);
@@ -49,6 +63,17 @@ export function fitRun(
     run.snapshot = revive(run.definition.machine, run.json, events);
   }
   return run;
+}
+
+/** The secrets of a run: null when its machine marks none and nobody has given it one. */
+export function secretsOf(
+  { id, input, snapshot }: Pick<RunRow, 'id' | 'input' | 'snapshot'>,
+  { secrets: paths }: Definition,
+  reads: HostOptions['reads'],
+  newId: () => string,
+): RunSecrets | null {
+  if (paths.length === 0 && !hasReferences(input) && !hasReferences(snapshot)) return null;
+  return new RunSecrets(paths, reads.secrets(id), newId);
 }
 
 function migrate(run: LiveRun, version: number): void {

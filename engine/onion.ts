@@ -1,5 +1,5 @@
-/** What is called around some work: it must call `next`, and may look at what that gives or throws. */
-export type Layer<Scope> = (scope: Scope, next: () => Promise<unknown>) => unknown;
+/** What is called around some work: it must call `next`, and may look at what that throws. Results are not shown: they may be secret. */
+export type Layer<Scope> = (scope: Scope, next: () => Promise<void>) => unknown;
 
 /**
  * Does the work inside the layers, the first outermost. What comes of it is what comes of the work: a layer
@@ -28,20 +28,22 @@ function through<Scope, T>(
   return new Promise((resolve, reject) => {
     let begun: Promise<T> | undefined;
     let failure: { thrown: unknown } | undefined;
-    const next = (): Promise<T> => {
-      if (begun !== undefined) return begun;
-      begun = deeper();
-      begun.then(resolve, (thrown: unknown) => {
-        failure = { thrown };
-        reject(thrown);
-      });
-      return begun;
+    const next = async (): Promise<void> => {
+      if (begun === undefined) {
+        begun = deeper();
+        begun.then(resolve, (thrown: unknown) => {
+          failure = { thrown };
+          reject(thrown);
+        });
+      }
+      await begun;
     };
     // One that does not ask for the work is done without.
     const around = async (): Promise<unknown> => layer(scope, next);
-    around().then(next, (thrown: unknown) => {
+    const finish = (): void => void next().catch(() => {});
+    around().then(finish, (thrown: unknown) => {
       if (failure?.thrown !== thrown || failure === undefined) fault(thrown);
-      next().catch(() => {});
+      finish();
     });
   });
 }

@@ -1,10 +1,13 @@
 import { type FlydError, unrecoverable } from '#core/errors';
-import type { Commits, QueueSetting, Reads, RunRow } from '#db/engine/index';
+import type { Commits, QueueSetting, Reads, RunRow, SecretRow } from '#db/engine/index';
 import type { Engine } from './api.ts';
+import { hiddenEvent } from './hiding.ts';
 import type { Host } from './host.ts';
 import { toText } from './json.ts';
+import { secretsOf } from './load.ts';
 import type { Registry } from './registry.ts';
 import { createRewinds } from './rewinds.ts';
+import type { RunSecrets } from './secrets.ts';
 import { started, toStart } from './start.ts';
 import type { System } from './types.ts';
 
@@ -67,8 +70,19 @@ export function createRequests({
     return writing(() => host.takeOver(rows));
   }
 
-  function insertEvent(row: RunRow, event: string, dedupe: string | null): 'accepted' | 'duplicate' {
-    const sent = commits.insertEvent(row.id, event, { dedupe, at: system.now() });
+  /** The secrets of a run whose machine this build has. */
+  function secretsIn(row: RunRow): RunSecrets | null {
+    const definition = registry.find(row.machine)?.definition;
+    return definition === undefined ? null : secretsOf(row, definition, reads, () => system.newId());
+  }
+
+  function insertEvent(
+    row: RunRow,
+    event: string,
+    dedupe: string | null,
+    secrets: readonly SecretRow[] = [],
+  ): 'accepted' | 'duplicate' {
+    const sent = commits.insertEvent(row.id, event, { dedupe, secrets, at: system.now() });
     if (sent !== 'ended') return sent;
     throw hasEnded(rowOf(row.uid));
   }
@@ -110,8 +124,11 @@ export function createRequests({
           hint: 'give the event a name of your own',
         });
       const text = toText(event, 'event');
+      const row = rowOf(id);
+      const secrets = secretsIn(row);
+      const hidden = secrets === null ? text : hiddenEvent(text, secrets);
       return writing(() => {
-        const sent = insertEvent(rowOf(id), text, dedupe ?? null);
+        const sent = insertEvent(row, hidden, dedupe ?? null, secrets?.takeFresh());
         host.look();
         return sent;
       });
@@ -119,7 +136,8 @@ export function createRequests({
 
     async cancel(id, { reason } = {}) {
       const row = liveRow(id);
-      const cancel = JSON.stringify({ reason: reason ?? 'asked for', at: system.now() });
+      const told = secretsIn(row)?.scrub(reason) ?? reason ?? 'asked for';
+      const cancel = JSON.stringify({ reason: told, at: system.now() });
       writing(() => {
         commits.requestCancel(row.id, cancel);
         takeTree(id);
@@ -129,7 +147,8 @@ export function createRequests({
 
     async kill(id, { reason } = {}) {
       const row = liveRow(id);
-      const killed = JSON.stringify({ reason: reason ?? 'asked for', at: system.now() });
+      const told = secretsIn(row)?.scrub(reason) ?? reason ?? 'asked for';
+      const killed = JSON.stringify({ reason: told, at: system.now() });
       writing(() => {
         commits.requestKill(row.id, killed);
         takeTree(id);

@@ -3,8 +3,10 @@ import type { RunRow } from '#db/engine/index';
 import type { Engine } from './api.ts';
 import { keyOf } from './define.ts';
 import { toText } from './json.ts';
-import { pastOf, resetPoint } from './past.ts';
+import { type Past, pastOf, resetPoint } from './past.ts';
 import type { RequestParts } from './requests.ts';
+import { hasReferences } from './secrets.ts';
+import { hiddenStart } from './start.ts';
 
 export interface RequestTools {
   /** What fails may be durable all the same: this process then looks again at what it owns. */
@@ -29,9 +31,7 @@ export function createRewinds(
           subject: id,
           hint: 'start it anew, or fork it at a commit of its history',
         });
-      const event = isWoken
-        ? { type: 'flyd.retry' }
-        : { type: 'flyd.reset', seen: row.seq, past: resetPoint(reads, row, from, knownOf(row).definition) };
+      const event = isWoken ? { type: 'flyd.retry' } : resetEvent(row, from);
       writing(() => {
         if (row.endedAt === null) insertEvent(row, JSON.stringify(event), null);
         else reopen(row, JSON.stringify(event));
@@ -47,14 +47,14 @@ export function createRewinds(
         throw unrecoverable('run_conflict', 'another run has this id', { subject: uid });
       const { definition, hash } = knownOf(row);
       const past = pastOf(reads, row, seq, definition);
-      const given = input === undefined ? row.input : toText(input, 'input');
-      const run = {
+      refuseWithoutSecrets(row, past);
+      const open = {
         uid,
         machine: definition.name,
         version: definition.version,
         definition: hash,
-        key: key === undefined ? keyOf(definition, JSON.parse(given)) : key,
-        input: given,
+        key: key === undefined ? (input === undefined ? row.key : keyOf(definition, input)) : key,
+        input: input === undefined ? row.input : toText(input, 'input'),
         state: '',
         queue: row.queue,
         priority: row.priority,
@@ -63,8 +63,10 @@ export function createRewinds(
         labels: row.labels,
         trace: row.trace,
       };
+      const run = input === undefined ? open : hiddenStart(open, definition, () => system.newId());
       const started = writing(() =>
         commits.fork(run, {
+          source: row.id,
           origin: JSON.stringify({ run: row.uid, past }),
           from: JSON.stringify({ run: row.uid, seq }),
           owner: token,
@@ -76,6 +78,21 @@ export function createRewinds(
       return { id: uid, joined: false };
     },
   };
+
+  function resetEvent(row: RunRow, from: number | undefined) {
+    const past = resetPoint(reads, row, from, knownOf(row).definition);
+    refuseWithoutSecrets(row, past);
+    return { type: 'flyd.reset', seen: row.seq, past };
+  }
+
+  /** What a run needs to go on was deleted when it ended, if that was a secret. */
+  function refuseWithoutSecrets(row: RunRow, past: Past): void {
+    if (row.endedAt !== null && hasReferences(JSON.stringify(past)))
+      throw unrecoverable('secret_gone', 'the secrets of the run were deleted when it ended', {
+        subject: row.uid,
+        hint: 'start it anew, with them',
+      });
+  }
 
   function knownOf({ uid, machine }: RunRow) {
     const known = registry.find(machine);

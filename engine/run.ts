@@ -2,6 +2,7 @@ import type { ErrorRecord } from '#core/errors';
 import type { EffectRow, LinkRow, RunRow, TimerRow } from '#db/engine/index';
 import type { Definition } from './definition.ts';
 import type { Past } from './past.ts';
+import type { RunSecrets } from './secrets.ts';
 import type { MachineEvent, Snapshot } from './statechart.ts';
 import type { TraceHeaders } from './trace.ts';
 import type { Json } from './types.ts';
@@ -18,6 +19,8 @@ export interface LiveRun {
   readonly queue: string | null;
   readonly labels: Readonly<Record<string, string>>;
   readonly trace: TraceHeaders | null;
+  /** Null for a run that has none. */
+  secrets: RunSecrets | null;
   admitted: boolean;
   /** Among those that wait for a place of the same queue: higher first. */
   readonly priority: number;
@@ -113,16 +116,20 @@ interface StoredRun {
   effects: EffectRow[];
   timers: TimerRow[];
   links: LinkRow[];
+  secrets: RunSecrets | null;
 }
-
-const parse = (text: string | null): Json => (text === null ? null : (JSON.parse(text) as Json));
 
 /** A run as stored. Its snapshot is not revived yet: that may fail, and is the caller's to judge. */
 export function liveRun(
-  { row, effects, timers, links }: StoredRun,
+  { row, effects, timers, links, secrets }: StoredRun,
   definition: Definition,
   hash: string,
 ): LiveRun {
+  const parse = (text: string | null): Json => {
+    const stored = text === null ? null : (JSON.parse(text) as Json);
+    return secrets === null ? stored : secrets.unmask(stored);
+  };
+  secrets?.learn('input', parse(row.input));
   return {
     id: row.id,
     uid: row.uid,
@@ -133,6 +140,7 @@ export function liveRun(
     queue: row.queue,
     labels: (parse(row.labels) ?? {}) as Record<string, string>,
     trace: parse(row.trace) as TraceHeaders | null,
+    secrets,
     admitted: row.admitted,
     priority: row.priority,
     startAt: row.startAt,
@@ -168,7 +176,7 @@ export function liveRun(
     timers: new Map(
       timers.map(({ timer, epoch, event, dueAt }) => [
         timer,
-        { epoch, event: JSON.parse(event) as MachineEvent, dueAt },
+        { epoch, event: parse(event) as MachineEvent, dueAt },
       ]),
     ),
     links: new Map(links.map(({ childId, epoch, settled }) => [childId, { epoch, settled }])),

@@ -94,7 +94,16 @@ export class Scheduler implements Schedules {
       );
     if (!Number.isSafeInteger(catchUpMax) || catchUpMax < 1)
       throw wrong(`catchUpMax is ${catchUpMax}`, 'give a whole number from 1 up', name);
-    this.#newRun(machine, input, name, 0);
+    const { secrets = [] } = this.#newRun(machine, input, name, 0);
+    if (secrets.length > 0)
+      throw unrecoverable(
+        'secret_misplaced',
+        'the input of a schedule is kept as it is, and has a secret in it',
+        {
+          subject: name,
+          hint: 'let an actor of the machine read the secret where it is kept',
+        },
+      );
     const before = scheduling.find(name);
     const goesOn = before?.cron === cron && before.timeZone === timeZone;
     scheduling.put({

@@ -3,8 +3,10 @@ import type { NewRun, QueueSetting, StartOutcome, StartWish } from '#db/engine/i
 import type { StartOptions } from './api.ts';
 import { keyOf } from './define.ts';
 import type { Definition } from './definition.ts';
+import { hiddenInput } from './hiding.ts';
 import { toText } from './json.ts';
 import type { Registry } from './registry.ts';
+import { RunSecrets } from './secrets.ts';
 import { checkedTrace, traceText } from './trace.ts';
 
 export interface StartParts {
@@ -37,24 +39,38 @@ export function toStart<D extends Definition>(
     throw wrong('a priority is a whole number', 'higher ones go first', id);
   if (queue !== undefined && queue !== null && !queues.has(queue))
     throw wrong(`no queue is named '${queue}'`, `give openEngine({ queues: { ${queue}: 4 } })`, queue);
+  const run: NewRun = {
+    uid: id ?? newId(),
+    machine: definition.name,
+    version: definition.version,
+    definition: known.hash,
+    key: key === undefined ? keyOf(definition, input) : key,
+    input: toText(input, 'input'),
+    state: '',
+    queue: queue === undefined ? definition.queue : queue,
+    priority,
+    startAt: startAtOf(options, now),
+    schedule: null,
+    labels: labels === undefined ? null : toText(labels, 'labels'),
+    trace: trace === undefined ? null : traceText(checkedTrace(trace)),
+  };
   return {
-    run: {
-      uid: id ?? newId(),
-      machine: definition.name,
-      version: definition.version,
-      definition: known.hash,
-      key: key === undefined ? keyOf(definition, input) : key,
-      input: toText(input, 'input'),
-      state: '',
-      queue: queue === undefined ? definition.queue : queue,
-      priority,
-      startAt: startAtOf(options, now),
-      schedule: null,
-      labels: labels === undefined ? null : toText(labels, 'labels'),
-      trace: trace === undefined ? null : traceText(checkedTrace(trace)),
-    },
+    run: definition.secrets.length === 0 ? run : hiddenStart(run, definition, newId),
     wish: { owner: token, at: now, reuse, conflict, after: after ?? null },
   };
+}
+
+/** The run without secrets in its input. Throws `secret_misplaced` when they are in what everybody sees. */
+export function hiddenStart(run: NewRun, { secrets: paths }: Definition, newId: () => string): NewRun {
+  const secrets = new RunSecrets(paths, [], newId);
+  const hidden = hiddenInput(run, secrets);
+  for (const [what, text] of Object.entries({ id: run.uid, key: run.key, labels: run.labels }))
+    if (text !== null && secrets.appearsIn(text))
+      throw unrecoverable('secret_misplaced', `the run's ${what} would show a secret of its input`, {
+        subject: run.machine,
+        hint: `make the ${what} of something else, or of a hash with a key of your own`,
+      });
+  return hidden;
 }
 
 function startAtOf({ startAt, delayMs }: Pick<StartOptions, 'startAt' | 'delayMs'>, now: number) {

@@ -35,6 +35,7 @@ export function step(
   try {
     moved = run.snapshot === null ? begin(machine, run.input) : move(machine, run.snapshot, event);
     json = persist(machine, moved.snapshot);
+    learn(run, event, json);
     refuseLarge(json, run, rules);
     refuseLong(run, rules);
     refuseTwins(run, mail, moved.commands);
@@ -74,6 +75,15 @@ export function step(
     timers: timersText(run),
     ...snapshotOrPatch(run, before, json),
   });
+}
+
+/** What the machine marks as secret is known as such from here on, wherever it turns up. */
+function learn({ secrets }: LiveRun, event: MachineEvent, json: Json): void {
+  if (secrets === null) return;
+  const { context = null, output = null } = json as { [key: string]: Json };
+  secrets.learn(`event.${event.type}`, event as Json);
+  secrets.learn('context', context);
+  secrets.learn('output', output);
 }
 
 /** The effect, child or inbox row that this mail came from is over. */

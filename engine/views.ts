@@ -2,13 +2,14 @@ import { type ErrorRecord, unrecoverable } from '#core/errors';
 import type { Reads, RunRow } from '#db/engine/index';
 import type { Definition, SnapshotOf } from './definition.ts';
 import { applyPatch, type PatchOperation } from './json.ts';
+import { hasReferences, redact } from './secrets.ts';
 import type { ChildRun, HistoryRow, Hold, Json, RunView } from './types.ts';
 
 const parse = (text: string | null): Json => (text === null ? null : (JSON.parse(text) as Json));
-/** A row that something else has spoilt is no reason to show none of them. */
+/** Without secrets. A row that something else has spoilt is no reason to show none of them. */
 function legible(text: string | null): Json {
   try {
-    return parse(text);
+    return hasReferences(text) ? redact(parse(text)) : parse(text);
   } catch {
     return null;
   }

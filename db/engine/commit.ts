@@ -11,6 +11,7 @@ import type {
   NewRun,
   QueueSetting,
   RunWrite,
+  SecretRow,
   Sent,
   StartedRow,
   StartOutcome,
@@ -28,7 +29,11 @@ export interface Commits {
   /** Inserts a run that nobody has begun, or finds the one that is the answer. */
   start(run: NewRun, wish: StartWish): StartOutcome;
   /** Inserts an event to a live run, once for each dedupe key. */
-  insertEvent(run: number, event: string, options: { dedupe: string | null; at: number }): Sent;
+  insertEvent(
+    run: number,
+    event: string,
+    options: { dedupe: string | null; at: number; secrets: readonly SecretRow[] },
+  ): Sent;
   /** Says that the run is to be cancelled; false when it has ended or was told before. */
   requestCancel(run: number, cancel: string): boolean;
   /** Says that the run is to end at once, without compensation; false when it has ended or was told before. */
@@ -107,9 +112,12 @@ export function createCommits(db: Database): Commits {
     schedules: createScheduling(db, starting),
     compaction: createCompaction(db, sql),
     start: (run, wish) => write(db, () => starting.start(run, wish)),
-    insertEvent: (run, event, { dedupe, at }) =>
+    insertEvent: (run, event, { dedupe, at, secrets }) =>
       write(db, () => {
-        if (sql.sendEvent.run({ run, event, dedupe, at }).changes > 0) return 'accepted';
+        if (sql.sendEvent.run({ run, event, dedupe, at }).changes > 0) {
+          for (const { ref, value } of secrets) sql.putSecret.run(run, ref, value);
+          return 'accepted';
+        }
         return dedupe !== null && sql.wasSent.get(run, dedupe) !== undefined ? 'duplicate' : 'ended';
       }),
     reopen: (run, wish) => write(db, () => rewind.reopen(run, wish)),

@@ -26,6 +26,7 @@ export function createEnding(sql: Statements, holds: Holds, refreshStatus: Refre
     sql.dropEffects.run(run);
     sql.dropTimers.run(run);
     sql.dropResults.run(run);
+    sql.dropSecrets.run(run);
     for (const { childId } of sql.liveLinks.all(run) as { childId: string }[])
       release(run, { childId, reason: 'parent ended', closing: true });
     const result = sql.result.get(run) as Result;

@@ -198,4 +198,15 @@ ALTER TABLE transitions ADD COLUMN timers TEXT;
     version: 7,
     sql: 'ALTER TABLE runs ADD COLUMN trace TEXT;',
   },
+  {
+    version: 8,
+    sql: `
+CREATE TABLE secrets (
+  run INTEGER NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
+  ref TEXT NOT NULL,
+  value TEXT NOT NULL,
+  PRIMARY KEY (run, ref)
+) STRICT, WITHOUT ROWID;
+`,
+  },
 ];

@@ -71,18 +71,22 @@ export function createApply({ sql, ending, starting }: OperationParts): Apply {
         return;
       case 'event.toChild': {
         const link = sql.linkedChild.get(run, operation.childId) as { child: number } | undefined;
-        if (link !== undefined)
-          sql.insertEvent.run({
-            run: link.child,
-            direction: 'in',
-            event: operation.event,
-            child: null,
-            epoch: null,
-            dedupe: null,
-            at,
-          });
+        if (link === undefined) return;
+        for (const { ref, value } of operation.secrets ?? []) sql.putSecret.run(link.child, ref, value);
+        sql.insertEvent.run({
+          run: link.child,
+          direction: 'in',
+          event: operation.event,
+          child: null,
+          epoch: null,
+          dedupe: null,
+          at,
+        });
         return;
       }
+      case 'secret.put':
+        sql.putSecret.run(run, operation.ref, operation.value);
+        return;
       case 'cancel.forget':
         sql.forgetCancel.run(run);
         return;

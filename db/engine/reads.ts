@@ -1,8 +1,8 @@
 import type { Database } from 'better-sqlite3';
 import { drizzle, orm } from '../drizzle.ts';
 import { write } from '../open.ts';
-import type { EffectRow, EventRow, LinkRow, RunRow, TimerRow } from './records.ts';
-import { definitions, effects, events, runLinks, runs, timers, type transitions } from './schema.ts';
+import type { EffectRow, EventRow, LinkRow, RunRow, SecretRow, TimerRow } from './records.ts';
+import { definitions, effects, events, runLinks, runs, secrets, timers, type transitions } from './schema.ts';
 
 const { and, asc, desc, eq, inArray, isNull, isNotNull, sql } = orm;
 
@@ -94,6 +94,11 @@ export function createReads(db: Database) {
     .from(runs)
     .where(eq(runs.uid, placeholder('uid')))
     .prepare();
+  const secretsOf = query
+    .select({ ref: secrets.ref, value: secrets.value })
+    .from(secrets)
+    .where(eq(secrets.run, placeholder('run')))
+    .prepare();
   const effectsOf = query
     .select()
     .from(effects)
@@ -170,6 +175,8 @@ export function createReads(db: Database) {
         .all();
       return rows.reverse();
     },
+    /** What the references in the run stand for. */
+    secrets: (run: number): SecretRow[] => secretsOf.all({ run }),
     effects: (run: number): EffectRow[] => effectsOf.all({ run }),
     timers: (run: number): TimerRow[] => timersOf.all({ run }),
     links: (parent: number): LinkRow[] => linksOf.all({ parent }),

@@ -74,10 +74,17 @@ export type Operation =
   | { type: 'run.continue'; run: NewRun }
   | { type: 'event.applied'; id: number }
   | { type: 'event.keep'; event: string; child: string | null; epoch: number | null }
-  | { type: 'event.toChild'; childId: string; event: string }
+  | { type: 'event.toChild'; childId: string; event: string; secrets?: SecretRow[] }
   | { type: 'event.out'; event: string }
+  | { type: 'secret.put'; ref: string; value: string }
   | { type: 'cancel.forget' }
   | { type: 'fork.begun' };
+
+/** The value, as JSON, that a reference stands for. */
+export interface SecretRow {
+  ref: string;
+  value: string;
+}
 
 export interface NewRun {
   uid: string;
@@ -96,6 +103,8 @@ export interface NewRun {
   labels: string | null;
   /** W3C Trace Context, as JSON: `{ traceparent, tracestate? }`. */
   trace: string | null;
+  /** What the references in its input stand for. */
+  secrets?: readonly SecretRow[];
 }
 
 /** For whose end a run waits before it begins, and what happens when that one ends otherwise. */

@@ -18,6 +18,8 @@ export interface ReopenWish {
 }
 
 export interface ForkWish {
+  /** The run that it is a copy of. */
+  source: number;
   origin: string;
   /** The run and its commit, as JSON. */
   from: string;
@@ -49,10 +51,11 @@ export function createRewind(
       parts.refreshStatus(run);
       return 'reopened';
     },
-    fork(run, { origin, from, owner, at }) {
+    fork(run, { source, origin, from, owner, at }) {
       const live = liveByKey(run.machine, run.key);
       if (live !== undefined) return { conflict: live.uid };
       const started = parts.insertRow(run, { owner, standalone: true, at });
+      sql.copySecrets.run(started.id, source);
       sql.setOrigin.run({ run: started.id, origin, from });
       return started;
     },

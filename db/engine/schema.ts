@@ -181,3 +181,11 @@ export const runLinks = sqliteTable('run_links', {
   /** What the end of the parent means for the child. */
   onClose: text('on_close', { enum: ['cancel', 'abandon'] }).notNull(),
 });
+
+/** Values that are stored nowhere else, by the reference that stands for them; gone when their run has ended. */
+export const secrets = sqliteTable('secrets', {
+  run: integer('run').notNull(),
+  ref: text('ref').notNull(),
+  /** As JSON. */
+  value: text('value').notNull(),
+});

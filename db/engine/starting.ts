@@ -47,6 +47,7 @@ export function createStarting(sql: Statements, holds: Holds, refreshStatus: Ref
       status: held ? 'waiting' : 'running',
       replaces,
     });
+    for (const { ref, value } of run.secrets ?? []) sql.putSecret.run(lastInsertRowid, ref, value);
     if (run.queue !== null) holds.supersede(run.queue);
     return { id: Number(lastInsertRowid), uid: run.uid };
   }

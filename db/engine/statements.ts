@@ -111,6 +111,10 @@ const statements = {
   wasSent: 'SELECT 1 FROM events WHERE run = ? AND dedupe = ?',
   wakeParked: `INSERT INTO events (run, direction, event, at)
     SELECT id, 'in', '{"type":"flyd.retry"}', @at FROM runs WHERE id = @run AND status = 'parked'`,
+  putSecret: 'INSERT OR IGNORE INTO secrets (run, ref, value) VALUES (?, ?, ?)',
+  copySecrets:
+    'INSERT OR IGNORE INTO secrets (run, ref, value) SELECT ?, ref, value FROM secrets WHERE run = ?',
+  dropSecrets: 'DELETE FROM secrets WHERE run = ?',
   forgetEvent: 'DELETE FROM events WHERE id = ? AND dedupe IS NULL',
   markApplied: 'UPDATE events SET applied = ? WHERE id = ?',
   requestCancel: 'UPDATE runs SET cancel = ? WHERE id = ? AND cancel IS NULL AND ended_at IS NULL',
