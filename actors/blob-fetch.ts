@@ -1,9 +1,12 @@
 import type { Effect } from '#core/effect';
 import { recoverable } from '#core/errors';
+import type { Digest } from '#core/ids';
+import type { DriverName } from '#core/image';
 import type { Limits } from '#core/limits';
 import { type Blobs, downloadIdOf } from '#db/images/index';
-import type { BlobStore } from '#infra/blob-store';
+import type { BlobStore, FetchRequest } from '#infra/blob-store';
 import type { RangeSource } from '#infra/object-source';
+import type { LayerParts, PartMaking, VolumeDriver } from '#infra/volumes/driver';
 import type { BlobInput, FetchedBlob } from '#machines/blob';
 
 export interface BlobFetchDeps {
@@ -11,6 +14,7 @@ export interface BlobFetchDeps {
   store: Pick<BlobStore, 'fetch' | 'findWhole'>;
   objects: RangeSource;
   limits: Limits;
+  drivers: (name: DriverName) => Pick<VolumeDriver, 'parts'>;
   /** Whether the process with this token lives. */
   isAlive: (holder: string) => boolean;
   now: () => number;
@@ -18,7 +22,8 @@ export interface BlobFetchDeps {
 
 /**
  * **Does**: brings the rest of a layer's bytes into the blob store, hashes both sides, gives the whole
- * file its name, and makes sure that no garbage collection is about to take it away.
+ * file its name, and makes sure that no garbage collection is about to take it away. A driver that can
+ * prepares the layer from the bytes as they are inflated.
  * **Safe to repeat because**: the download has a name made of where the object is, and a journal: bytes
  * that are on the disk are not asked for again, and a finished one gives the same result. Another
  * download of the same layer is found.
@@ -28,23 +33,28 @@ export interface BlobFetchDeps {
  * (recoverable: somebody else fetches or removes it just now), `no_space`; and as ObjectSource does.
  */
 export const blobFetch =
-  ({ blobs, store, objects, limits, isAlive, now }: BlobFetchDeps): Effect<BlobInput, FetchedBlob> =>
-  async ({ input: { source, layer }, signal, progress }) => {
+  (deps: BlobFetchDeps): Effect<BlobInput, FetchedBlob> =>
+  async ({ input: { source, layer, driver }, signal, progress }) => {
+    const { blobs, store, objects, limits, isAlive, now } = deps;
     signal.throwIfAborted();
     const place = { key: layer.key, etag: layer.etag };
     const known = blobs.locate(source, layer);
     if (known !== null && blobs.touch(known.digest, now()) && (await isThere(known)))
       return { ...known, ...place, fetched: 0 };
 
-    const { reused: _, ...blob } = await store.fetch({
-      source,
-      layer,
-      partialId: downloadIdOf(source, layer),
-      objects,
-      limits,
-      signal,
-      onProgress: (done, total) => progress({ done, total, unit: 'bytes' }),
-    });
+    const parts = driver === undefined ? null : deps.drivers(driver).parts;
+    const { reused: _, ...blob } = await preparing(parts, limits, (ringFor) =>
+      store.fetch({
+        source,
+        layer,
+        partialId: downloadIdOf(source, layer),
+        objects,
+        limits,
+        signal,
+        ringFor,
+        onProgress: (done, total) => progress({ done, total, unit: 'bytes' }),
+      }),
+    );
     if (!blobs.claim(blob.digest, now(), isAlive) || !(await isThere(blob)))
       throw recoverable('layer_missing', 'a garbage collection is just removing the same blob', {
         op: 'blob.fetch',
@@ -56,3 +66,27 @@ export const blobFetch =
       return (await store.findWhole(digest, size)) !== null;
     }
   };
+
+type RingFor = NonNullable<FetchRequest['ringFor']>;
+
+/** Lets a driver prepare the layer beside its fetch; what it made is kept only of a layer that came whole. */
+async function preparing<Blob extends { digest: Digest }>(
+  parts: LayerParts | null,
+  limits: Limits,
+  fetch: (ringFor: RingFor) => Promise<Blob>,
+): Promise<Blob> {
+  let making: PartMaking | null = null;
+  const ringFor = (): ReturnType<RingFor> => {
+    making = parts?.begin(limits) ?? null;
+    return making?.ring ?? null;
+  };
+  const current = (): PartMaking | null => making;
+  try {
+    const blob = await fetch(ringFor);
+    await current()?.keep(blob.digest);
+    return blob;
+  } catch (error) {
+    await current()?.drop();
+    throw error;
+  }
+}

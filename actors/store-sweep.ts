@@ -15,7 +15,7 @@ import type { BlobStore } from '#infra/blob-store';
 import type { ActivationSpec, VolumeDriver } from '#infra/volumes/driver';
 import type { SweepInput, SweepReport } from '#machines/sweep';
 
-type SweptDriver = Pick<VolumeDriver, 'ready' | 'inventory' | 'remove' | 'unmount' | 'discard'>;
+type SweptDriver = Pick<VolumeDriver, 'ready' | 'inventory' | 'remove' | 'unmount' | 'discard' | 'parts'>;
 
 export interface StoreSweepDeps {
   sweeps: Sweeps;
@@ -76,6 +76,7 @@ async function sweep(deps: StoreSweepDeps, signal: AbortSignal): Promise<SweepRe
   for (const name of driverNames) await sweepStrangers(deps, name, known.has(name), report, attempts);
   await sweepBlobs(deps, report, attempts);
   await sweepPartials(deps, report, attempts);
+  await sweepParts(deps, report, attempts);
   attempts.finish();
   return report;
 }
@@ -211,6 +212,22 @@ async function sweepPartials(
     if (sweeps.isPulling() || !(await attempts.make(() => store.removePartial(id)))) continue;
     report.partials += 1;
     report.bytes += bytes;
+  }
+}
+
+/** What drivers have prepared of layers, and no live pull can come for. */
+async function sweepParts(
+  { sweeps, drivers }: StoreSweepDeps,
+  report: SweepReport,
+  attempts: Attempts,
+): Promise<void> {
+  for (const name of driverNames) {
+    const { parts } = drivers(name);
+    for (const part of (await parts?.list()) ?? []) {
+      if (sweeps.isPulling() || !(await attempts.make(async () => parts?.remove(part.name)))) continue;
+      report.partials += 1;
+      report.bytes += part.bytes;
+    }
   }
 }
 

@@ -8,13 +8,13 @@ import type { Volumes, VolumeTree } from '#db/images/index';
 import type { BlobStore } from '#infra/blob-store';
 import type { unpackLayer } from '#infra/layer/unpack';
 import type { VolumeFill } from '#infra/volume-fill';
-import type { OpenVolume, VolumeDriver } from '#infra/volumes/driver';
+import type { Filled, LayerParts, OpenVolume, VolumeDriver } from '#infra/volumes/driver';
 import type { UnpackReport } from '#machines/volume';
 
 export interface VolumeUnpackDeps {
   volumes: Pick<Volumes, 'tree'>;
   store: Pick<BlobStore, 'findWhole'>;
-  drivers: (name: DriverName) => Pick<VolumeDriver, 'ready' | 'create' | 'open' | 'close'>;
+  drivers: (name: DriverName) => Pick<VolumeDriver, 'ready' | 'create' | 'open' | 'close' | 'parts'>;
   fill: VolumeFill;
   unpack: typeof unpackLayer;
   limits: Limits;
@@ -28,7 +28,8 @@ export interface VolumeUnpackInput {
 }
 
 /**
- * **Does**: applies layers in order to a clean volume, and sees that all of it is on the disk.
+ * **Does**: applies layers in order to a clean volume, from what was prepared of them while they were
+ * fetched or else from their blobs, and sees that all of it is on the disk.
  * **Safe to repeat because**: a mark in the volume says whether a filling has begun or ended. A volume that
  * was half filled is made anew; one that is full is left alone, and gives the report of its filling.
  * **If killed**: the volume is open and half filled, or full; the mark tells.
@@ -52,7 +53,7 @@ export const volumeUnpack =
       opened = await renew(driver, volume);
     }
     signal.throwIfAborted();
-    return fillClean(deps, { id, opened, blobs, signal, progress });
+    return fillClean(deps, { id, opened, blobs, parts: driver.parts, signal, progress });
   };
 
 /** A layer and the path of its bytes. */
@@ -93,6 +94,7 @@ interface Filling {
   id: string;
   opened: OpenVolume;
   blobs: readonly Blob[];
+  parts: LayerParts | null;
   signal: AbortSignal;
   progress: (detail: Progress) => void;
 }
@@ -115,7 +117,7 @@ async function fillClean(deps: VolumeUnpackDeps, filling: Filling): Promise<Unpa
 
 async function applyAll(
   { unpack, limits }: VolumeUnpackDeps,
-  { id, opened, blobs, signal, progress }: Filling,
+  { id, opened, blobs, parts, signal, progress }: Filling,
 ): Promise<UnpackReport> {
   const { root, form, lowers, privileged } = opened;
   if (form !== 'flat' && blobs.length > 1)
@@ -133,15 +135,21 @@ async function applyAll(
   let before = 0;
   for (const { layer, path } of blobs) {
     signal.throwIfAborted();
-    const applied = await naming(layer, signal, unpack, {
-      blobPath: path,
-      expected: { rawSize: layer.rawSize, diffId: layer.diffId },
-      target,
-      limits,
-      signal,
-      // Once for all layers, by the one who watched for failing writes from the start.
-      sync: false,
-      onProgress: ({ done }) => progress({ done: before + done, total, unit: 'unpacked', note: layer.key }),
+    const fromBlob = () =>
+      unpack({
+        blobPath: path,
+        expected: { rawSize: layer.rawSize, diffId: layer.diffId },
+        target,
+        limits,
+        signal,
+        // Once for all layers, by the one who watched for failing writes from the start.
+        sync: false,
+        onProgress: ({ done }) => progress({ done: before + done, total, unit: 'unpacked', note: layer.key }),
+      });
+    const applied = await naming(layer, signal, async () => {
+      const prepared = opened.form === 'image' ? await parts?.fill(layer.digest, opened, limits) : null;
+      signal.throwIfAborted();
+      return prepared ?? (await fromBlob());
     });
     before += layer.rawSize;
     addTo(report, applied);
@@ -152,14 +160,9 @@ async function applyAll(
 type Target = Parameters<typeof unpackLayer>[0]['target'];
 
 /** Unpacks; an error of it names the layer as well as the entry: `go/00.tar.gz: etc/x: ...`. */
-async function naming(
-  layer: LayerBlob,
-  signal: AbortSignal,
-  unpack: typeof unpackLayer,
-  options: Parameters<typeof unpackLayer>[0],
-): ReturnType<typeof unpackLayer> {
+async function naming(layer: LayerBlob, signal: AbortSignal, fill: () => Promise<Filled>): Promise<Filled> {
   try {
-    return await unpack(options);
+    return await fill();
   } catch (error) {
     if (signal.aborted || !(error instanceof FlydError)) throw error;
     throw new FlydError(error.kind, error.code as ErrorCode, `${layer.key}: ${error.message}`, {

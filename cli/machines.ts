@@ -90,7 +90,7 @@ export function createMachines(parts: Parts) {
     queue: 'blob',
     actors: {
       'blob.find': blobFind({ blobs, store, now }),
-      'blob.fetch': blobFetch({ blobs, store, objects: sources, limits, isAlive, now }),
+      'blob.fetch': blobFetch({ blobs, store, objects: sources, drivers, limits, isAlive, now }),
       'blob.record': blobRecord({ blobs, store, now }),
     },
   });

@@ -9,6 +9,7 @@ import { type Measured, openJournal } from './blob/journal.ts';
 import { fetchPartial, type PartialPaths, unlinkPartial } from './blob/partial.ts';
 import { measureWhole } from './blob/whole.ts';
 import { errnoOf, fileError, syncDir, unlinkDurably } from './durable.ts';
+import type { SharedRing } from './layer/ring.ts';
 import type { RangeSource } from './object-source.ts';
 
 /**
@@ -50,6 +51,8 @@ export interface FetchRequest {
   objects: RangeSource;
   limits: Limits;
   signal: AbortSignal;
+  /** Asked once if the raw bytes of the layer are inflated here: a ring for them, see `measure`. */
+  ringFor?: () => SharedRing | null;
   /** Bytes of the object that are in the partial, of its size. */
   onProgress?: (done: number, total: number) => void;
 }

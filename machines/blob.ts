@@ -1,11 +1,13 @@
 import { assign, setup } from 'xstate';
 import { effect } from '#core/effect';
-import type { LayerBlob, LayerRef, Source } from '#core/image';
+import type { DriverName, LayerBlob, LayerRef, Source } from '#core/image';
 
 /** Brings one layer object into the blob store, whole and verified. Unique by where it is, or by its digest. */
 export interface BlobInput {
   source: Source;
   layer: LayerRef;
+  /** Whose volume it is for: a driver that can prepares the layer while it comes. */
+  driver?: DriverName;
 }
 
 /** A layer whose bytes are complete in the store, under their digest, but not yet in the database. */
@@ -61,7 +63,11 @@ export const blobMachine = setup({
       invoke: {
         id: 'blob.fetch',
         src: 'blob.fetch',
-        input: ({ context }) => ({ source: context.source, layer: context.layer }),
+        input: ({ context: { source, layer, driver } }) => ({
+          source,
+          layer,
+          ...(driver === undefined ? {} : { driver }),
+        }),
         onDone: {
           target: 'recording',
           actions: { type: 'keepFetched', params: ({ event }) => ({ blob: event.output }) },

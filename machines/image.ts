@@ -188,7 +188,7 @@ export const imageMachine = setup({
       context.layers.forEach((layer, position) => {
         enqueue.spawnChild('blob', {
           id: blobId(position) as never,
-          input: { source: context.source, layer },
+          input: { source: context.source, layer, driver: context.driver },
         });
       });
     }),

@@ -7,7 +7,7 @@ import type { MeasureAnswer, MeasureMessage, MeasureStart } from './measuring.ts
 /** The thread of one measurement: hashes and inflates off the main thread. It only reads; see measuring.ts. */
 if (parentPort === null) throw new Error('measure-worker is started by measuring.ts');
 const port = parentPort;
-const { fd, limits } = workerData as MeasureStart;
+const { fd, limits, ring } = workerData as MeasureStart;
 const follower = followFile(fd);
 
 port.on('message', (message: MeasureMessage) => {
@@ -15,7 +15,7 @@ port.on('message', (message: MeasureMessage) => {
   else follower.finish();
 });
 
-const answer: MeasureAnswer = await measure(follower.bytes(), limits).then(
+const answer: MeasureAnswer = await measure(follower.bytes(), limits, ring).then(
   (measured) => ({ measured }),
   (error: unknown) => ({ failed: toErrorRecord(error) }),
 );

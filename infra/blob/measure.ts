@@ -4,24 +4,35 @@ import { type DiffId, digestOfHex } from '#core/ids';
 import { mediaTypeOf } from '#core/image';
 import type { Limits } from '#core/limits';
 import { createInflater } from '../layer/inflate.ts';
+import { RingStopped, RingWriter, type SharedRing } from '../layer/ring.ts';
 import type { Measured } from './journal.ts';
 
 /**
  * What a layer's bytes are: digest and size as stored, diffID and size uncompressed, in one pass that
  * reads no faster than it inflates. Every byte counts in the digest, also those that the inflater
  * would not need. Fails as the inflater does (`layer_corrupt`, `layer_unsupported`,
- * `limit_exceeded`), and with what `stored` throws.
+ * `limit_exceeded`), and with what `stored` throws. The raw bytes also go into `ring`, for as long as
+ * somebody there wants them.
  */
-export async function measure(stored: AsyncIterable<Buffer>, limits: Limits): Promise<Measured> {
+export async function measure(
+  stored: AsyncIterable<Buffer>,
+  limits: Limits,
+  ring: SharedRing | null = null,
+): Promise<Measured> {
   const digest = createHash('sha256');
   const diffId = createHash('sha256');
-  const inflater = createInflater(limits, (raw) => void diffId.update(raw));
+  const tap = ring === null ? null : tapInto(new RingWriter(ring));
+  const inflater = createInflater(limits, (raw) => {
+    diffId.update(raw);
+    tap?.write(raw);
+  });
   try {
     for await (const chunk of stored) {
       digest.update(chunk);
       await inflater.write(chunk);
     }
     const { compression, storedBytes, rawBytes } = await inflater.end();
+    tap?.end();
     return {
       digest: digestOfHex(digest.digest('hex')),
       diffId: digestOfHex(diffId.digest('hex')) as string as DiffId,
@@ -30,10 +41,28 @@ export async function measure(stored: AsyncIterable<Buffer>, limits: Limits): Pr
       mediaType: mediaTypeOf(compression),
     };
   } catch (error) {
+    tap?.fail();
     throw duringFetch(error);
   } finally {
     inflater.destroy();
   }
+}
+
+/** A ring whose reader may go away: what is measured does not depend on it. */
+function tapInto(writer: RingWriter) {
+  let wanted = true;
+  return {
+    write(raw: Buffer): void {
+      try {
+        if (wanted) writer.write(raw);
+      } catch (error) {
+        if (!(error instanceof RingStopped)) throw error;
+        wanted = false;
+      }
+    },
+    end: () => writer.end(),
+    fail: () => writer.fail(),
+  };
 }
 
 /** The reader of layers names the unpacking; here the same fault is met earlier. */

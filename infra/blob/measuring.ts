@@ -1,6 +1,7 @@
 import { Worker } from 'node:worker_threads';
 import { type ErrorRecord, fromErrorRecord } from '#core/errors';
 import type { Limits } from '#core/limits';
+import type { SharedRing } from '../layer/ring.ts';
 import { followFile } from './follow.ts';
 import type { Measured } from './journal.ts';
 import { measure } from './measure.ts';
@@ -21,6 +22,7 @@ export interface Measuring {
 export interface MeasureStart {
   fd: number;
   limits: Limits;
+  ring: SharedRing | null;
 }
 export type MeasureMessage = { available: number } | { finished: true };
 export type MeasureAnswer = { measured: Measured } | { failed: ErrorRecord };
@@ -28,9 +30,18 @@ export type MeasureAnswer = { measured: Measured } | { failed: ErrorRecord };
 /** Below this a worker costs more (40 ms to start) than the hashing it takes off the main thread. */
 const workerBytesMin = 1024 * 1024;
 
-/** Starts to measure the file behind `fd`, in a thread of its own when it is large; the caller keeps `fd` open until `stop`. */
-export function startMeasuring(fd: number, sizeBytes: number, limits: Limits): Measuring {
-  const measuring = sizeBytes < workerBytesMin ? measureHere(fd, limits) : measureInWorker(fd, limits);
+/**
+ * Starts to measure the file behind `fd`, in a thread of its own when it is large; the caller keeps `fd` open
+ * until `stop`. The raw bytes of a large one also go into the ring that `ringFor` gives.
+ */
+export function startMeasuring(
+  fd: number,
+  sizeBytes: number,
+  limits: Limits,
+  ringFor: () => SharedRing | null = () => null,
+): Measuring {
+  const measuring =
+    sizeBytes < workerBytesMin ? measureHere(fd, limits) : measureInWorker({ fd, limits, ring: ringFor() });
   measuring.result.catch(() => undefined); // the owner looks when it is ready to
   return measuring;
 }
@@ -55,8 +66,7 @@ const workerUrl = new URL(
   import.meta.url,
 );
 
-function measureInWorker(fd: number, limits: Limits): Measuring {
-  const start: MeasureStart = { fd, limits };
+function measureInWorker(start: MeasureStart): Measuring {
   const worker = new Worker(workerUrl, { workerData: start, name: 'measure' });
   const result = new Promise<Measured>((resolve, reject) => {
     worker.once('message', (answer: MeasureAnswer) => {

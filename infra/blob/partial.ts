@@ -59,7 +59,7 @@ async function fetchRest({
   let fetched: number;
   try {
     await prepare(journal, data, objectOf(request), paths.data);
-    measuring = startMeasuring(data.fd, layer.size, limits);
+    measuring = startMeasuring(data.fd, layer.size, limits, request.ringFor);
     fetched = await download({ ...request, data, journal, measuring, checkpointBytes });
     measuring.finish();
     measured = await orAbort(measuring.result, signal);

@@ -38,64 +38,85 @@ export function applyToImage(
   const fd = fs.openSync(target.path, 'wx+', 0o600);
   try {
     const area = new DataArea(fd, blockBytes);
-    const { entries, data } = takeIn(blocks, area, limits, report, onEntry);
-    const lowers = new LowerImages(target.lowers);
-    try {
-      const tree = new ImageTree(lowers, limits.layerEntriesMax);
-      const maker = new ImageMaker(tree, area, report, (entry) => data.get(entry) ?? noData);
-      const applier = new Applier({ tree, maker, report, limits }, limits);
-      for (const entry of entries) applier.apply(entry);
-      maker.finish();
-      const root = makeImageNode({ type: 'dir', ...implicit });
-      root.children.set(rootName, tree.folder(tree.root));
-      finishImage(fd, area, root, uuidOf(target.path));
-      fs.fsyncSync(fd);
-      return { entries: applier.entries, bytes: applier.physical, report };
-    } finally {
-      lowers.close();
-    }
+    const all: Taken[] = [];
+    takeIn(blocks, area, limits, report, onEntry, (taken) => all.push(taken));
+    return settle(fd, area, all, target, limits, report);
   } finally {
     fs.closeSync(fd);
+  }
+}
+
+/** An entry whose data, if it has any, is in the image. */
+export interface Taken {
+  entry: Entry;
+  data: FileData | null;
+}
+
+/** Gives entries their names over the layers below, and makes the image whole. */
+export function settle(
+  fd: number,
+  area: DataArea,
+  all: readonly Taken[],
+  target: ImageTarget,
+  limits: ApplyLimits,
+  report: Report,
+): Applied {
+  const lowers = new LowerImages(target.lowers);
+  try {
+    const tree = new ImageTree(lowers, limits.layerEntriesMax);
+    let data: FileData | null = null;
+    const maker = new ImageMaker(tree, area, report, () => data ?? noData);
+    const applier = new Applier({ tree, maker, report, limits }, limits);
+    for (const taken of all) {
+      data = taken.data;
+      applier.apply(taken.entry);
+    }
+    maker.finish();
+    const root = makeImageNode({ type: 'dir', ...implicit });
+    root.children.set(rootName, tree.folder(tree.root));
+    finishImage(fd, area, root, uuidOf(target.path));
+    fs.fsyncSync(fd);
+    return { entries: applier.entries, bytes: applier.physical, report };
+  } finally {
+    lowers.close();
   }
 }
 
 /** Overlayfs tells its lower file systems apart by their UUIDs. */
 const uuidOf = (path: string): Buffer => createHash('sha256').update(path).digest().subarray(0, 16);
 
-/** The pass over the layer: every header is kept, and the data of files goes straight into the image. */
-function takeIn(
+/** The pass over the layer: the data of files goes straight into the image, every header to `keep`. */
+export function takeIn(
   blocks: BlockReader,
   area: DataArea,
   limits: ApplyLimits,
   report: Report,
   onEntry: (entries: number) => void,
-): { entries: Entry[]; data: Map<Entry, FileData> } {
+  keep: (taken: Taken) => void,
+): void {
   const reader = new TarReader(blocks, limits, report);
-  const entries: Entry[] = [];
-  const data = new Map<Entry, FileData>();
+  let entries = 0;
   let physical = 0;
   for (let entry = reader.next(); entry !== null; entry = reader.next()) {
-    onEntry(entries.length);
-    entries.push(entry);
-    if (entries.length > limits.layerEntriesMax)
-      throw exceeded('layerEntriesMax', limits.layerEntriesMax, entry.path);
-    if (entry.type !== 'file') continue;
-    const file = entry;
-    const { path, size, stored, sparse } = file;
-    physical += stored;
-    // The other limits are kept when the entry gets its place; this one is for the disk, and now.
+    onEntry(entries);
+    entries++;
+    const { path, size, stored } = entry;
+    if (entries > limits.layerEntriesMax) throw exceeded('layerEntriesMax', limits.layerEntriesMax, path);
+    if (entry.type === 'file') physical += stored;
+    // The other limits are kept when the entry gets its place; these are for the disk, and now.
     if (physical > limits.layerPhysicalBytesMax)
       throw exceeded('layerPhysicalBytesMax', limits.layerPhysicalBytesMax, path);
     if (size > limits.layerLogicalBytesMax)
       throw exceeded('layerLogicalBytesMax', limits.layerLogicalBytesMax, path);
-    const body = (max: number): Buffer => reader.body(max);
-    naming(file, () =>
-      data.set(
-        file,
-        sparse === null ? area.file(size, body) : area.sparseFile(sparse.realSize, sparse.fragments, body),
-      ),
-    );
+    keep({ entry, data: entry.type === 'file' ? takeData(entry, reader, area) : null });
   }
   drain(blocks, limits.trailingBytesMax, report);
-  return { entries, data };
+}
+
+function takeData(entry: Entry, reader: TarReader, area: DataArea): FileData {
+  const { size, sparse } = entry;
+  const body = (max: number): Buffer => reader.body(max);
+  return naming(entry, () =>
+    sparse === null ? area.file(size, body) : area.sparseFile(sparse.realSize, sparse.fragments, body),
+  );
 }

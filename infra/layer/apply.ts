@@ -174,9 +174,9 @@ function isBookkeeping(parts: readonly string[], entry: Entry): boolean {
 }
 
 /** Errors of the system get the entry's name; a full disk is said as such. */
-export function naming(entry: Entry, act: () => void): void {
+export function naming<T>(entry: Entry, act: () => T): T {
   try {
-    act();
+    return act();
   } catch (error) {
     const subject = printable(entry.path);
     if (error instanceof FlydError && !(error instanceof SysError)) throw withSubject(error, subject);

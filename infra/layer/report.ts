@@ -29,7 +29,12 @@ export interface LayerWarning {
 
 /** Counts warnings: one line a kind, however many entries there are. */
 export class Report {
-  readonly #warnings = new Map<WarningCode, LayerWarning>();
+  readonly #warnings: Map<WarningCode, LayerWarning>;
+
+  /** Goes on from what was counted before. */
+  constructor(before: readonly LayerWarning[] = []) {
+    this.#warnings = new Map(before.map((warning) => [warning.code, { ...warning }]));
+  }
 
   warn(code: WarningCode, entry: Buffer): void {
     const known = this.#warnings.get(code);

@@ -75,6 +75,7 @@ export function createCopyDriver({ folder, exec, privileged }: CopyOptions): Vol
 
   const driver: VolumeDriver = {
     name: 'copy',
+    parts: null,
     can,
     granularity: () => 'image',
 

@@ -68,6 +68,7 @@ export function createDevmapperDriver({
 
   const driver: VolumeDriver = {
     name: 'devmapper',
+    parts: null,
     can,
     granularity: (layers) => (layers <= layersMax ? 'layer' : 'image'),
     probe: () => probeDevmapper({ dm, pool, options, privileged }),

@@ -1,3 +1,7 @@
+import type { Digest } from '#core/ids';
+import type { Limits } from '#core/limits';
+import type { SharedRing } from '../layer/ring.ts';
+
 /**
  * The contract between flyd and whatever keeps root filesystems on a host.
  *
@@ -100,8 +104,43 @@ export interface Space {
   unit: 'bytes' | 'inodes';
 }
 
+/**
+ * Layers that are prepared while they are fetched, before it is known on which volumes they stand. They are
+ * a help and no more: what is not there, or not whole, is read from its blob.
+ */
+export interface LayerParts {
+  /** Starts to prepare a layer from the raw bytes that somebody writes into the ring. */
+  begin(limits: Limits): PartMaking;
+  /**
+   * Fills an open volume with what was prepared of its layer, which is used up by that; null when nothing
+   * was. Fails as unpacking does.
+   */
+  fill(digest: Digest, volume: OpenImage, limits: Limits): Promise<Filled | null>;
+  /** Everything that is there, whole or not. */
+  list(): Promise<{ name: string; bytes: number }[]>;
+  remove(name: string): Promise<void>;
+}
+
+export interface PartMaking {
+  /** Takes the raw bytes of the layer; stopped when it cannot be prepared. */
+  ring: SharedRing;
+  /** The layer has come whole and has this digest: gives the part its name. */
+  keep(digest: Digest): Promise<void>;
+  /** Ends it, and leaves nothing. */
+  drop(): Promise<void>;
+}
+
+/** What filling a volume did: entries of the layer, bytes in files, odd things met. */
+export interface Filled {
+  entries: number;
+  bytes: number;
+  warnings: { code: string; count: number; example: string }[];
+}
+
 export interface VolumeDriver {
   readonly name: DriverName;
+  /** Null for a driver that prepares nothing. */
+  readonly parts: LayerParts | null;
   /** What an activation can be asked for. */
   readonly can: { attachDevice: boolean; grow: boolean };
   /** `layer`: one volume for each layer. `image`: one volume for the whole chain. */

@@ -8,6 +8,7 @@ import { DataArea } from '../erofs/data-area.ts';
 import { blockBytes } from '../erofs/format.ts';
 import { rootName } from '../erofs/lowers.ts';
 import { makeImageNode } from '../erofs/node.ts';
+import { createParts } from '../erofs/parts.ts';
 import { finishImage } from '../erofs/write.ts';
 import { type Exec, stderrOf } from '../exec.ts';
 import { mountsUnder, readMounts } from '../mountinfo.ts';
@@ -32,6 +33,7 @@ export function createErofsDriver(options: LayeredOptions): VolumeDriver {
   return createLayeredDriver(
     {
       name: 'erofs',
+      parts: createParts(join(folder, 'parts')),
       probe: () => probe(folder, privileged, exec),
       prepare: async () => {},
       open: (root, below) => {

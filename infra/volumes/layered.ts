@@ -17,6 +17,7 @@ import type {
   ActivationPlace,
   ActivationSpec,
   DriverName,
+  LayerParts,
   OpenVolume,
   Support,
   VolumeDriver,
@@ -39,6 +40,7 @@ export interface LayeredOptions {
 /** What a layer's volume is, for a driver that keeps one for each layer. */
 export interface LayerKind {
   name: DriverName;
+  parts?: LayerParts;
   probe(): Promise<Support>;
   /** Puts into the volume's new folder what must be there before it is filled. */
   prepare(root: string): Promise<unknown>;
@@ -97,6 +99,7 @@ export function createLayeredDriver(kind: LayerKind, options: LayeredOptions): V
 
   const driver: VolumeDriver = {
     name,
+    parts: kind.parts ?? null,
     can,
     granularity: () => 'layer',
     probe: () => kind.probe(),

@@ -1,0 +1,93 @@
+import { randomBytes } from 'node:crypto';
+import { mkdir, readdir, rename, rm, stat, unlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Worker } from 'node:worker_threads';
+import { fromErrorRecord, recoverable } from '#core/errors';
+import { type Digest, hexOf } from '#core/ids';
+import type { Limits } from '#core/limits';
+import { errnoOf, fileError, renameDurably } from '../durable.ts';
+import { makeRing, stopRing } from '../layer/ring.ts';
+import type { LayerParts, OpenImage, PartMaking } from '../volumes/driver.ts';
+import type { PartAnswer, PartJob } from './part-worker.ts';
+
+/** Parts in `folder`, by the digest of their layer; a name vouches for the content. Unfinished ones end in `.tmp`. */
+export function createParts(folder: string): LayerParts {
+  const pathOf = (digest: Digest): string => join(folder, hexOf(digest));
+  return {
+    begin(limits) {
+      const path = join(folder, `${randomBytes(8).toString('hex')}.tmp`);
+      return makingOf(path, pathOf, mkdir(folder, { recursive: true, mode: 0o700 }), limits);
+    },
+
+    async fill(digest, { image, lowers }: OpenImage, limits) {
+      try {
+        await rename(pathOf(digest), image);
+      } catch (error) {
+        if (errnoOf(error) === 'ENOENT') return null;
+        throw fileError(error, 'rename', pathOf(digest));
+      }
+      const answer = await runPart({ finish: { form: 'image', path: image, lowers }, limits });
+      if (!answer.ok) throw fromErrorRecord(answer.error);
+      return answer;
+    },
+
+    async list() {
+      const names = await readdir(folder).catch((error: unknown) => {
+        if (errnoOf(error) === 'ENOENT') return [];
+        throw fileError(error, 'list', folder);
+      });
+      const sizes = names.map(async (name) => ({ name, bytes: (await stat(join(folder, name))).size }));
+      return Promise.all(sizes);
+    },
+
+    async remove(name) {
+      await unlink(join(folder, name)).catch((error: unknown) => {
+        if (errnoOf(error) !== 'ENOENT') throw fileError(error, 'remove', join(folder, name));
+      });
+    },
+  };
+}
+
+function makingOf(
+  path: string,
+  pathOf: (digest: Digest) => string,
+  ready: Promise<unknown>,
+  limits: Limits,
+): PartMaking {
+  const ring = makeRing();
+  const made = ready.then(() => runPart({ make: { path, ring }, limits }));
+  // A part is a help: without it the layer is read from its blob, which also tells what is wrong with it.
+  const whole = made.then(
+    ({ ok }) => ok,
+    () => false,
+  );
+  return {
+    ring,
+    async keep(digest) {
+      if (await whole) await renameDurably(path, pathOf(digest));
+      else await rm(path, { force: true });
+    },
+    async drop() {
+      stopRing(ring);
+      await whole;
+      await rm(path, { force: true });
+    },
+  };
+}
+
+/** The same code runs from the sources and from the built package, where files end in `.js`. */
+const workerUrl = new URL(
+  import.meta.url.endsWith('.ts') ? './part-worker.ts' : './part-worker.js',
+  import.meta.url,
+);
+
+function runPart(job: PartJob): Promise<PartAnswer> {
+  const worker = new Worker(workerUrl, { workerData: job, name: 'flyd part' });
+  return new Promise((resolve, reject) => {
+    worker.once('message', resolve);
+    worker.once('error', reject);
+    worker.once('exit', (code) =>
+      reject(recoverable('unclassified', `the thread of a part ended with ${code} and no answer`)),
+    );
+  });
+}
