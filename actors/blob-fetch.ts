@@ -6,7 +6,7 @@ import type { Limits } from '#core/limits';
 import { type Blobs, downloadIdOf } from '#db/images/index';
 import type { BlobStore, FetchRequest } from '#infra/blob-store';
 import type { RangeSource } from '#infra/object-source';
-import type { LayerParts, PartMaking, VolumeDriver } from '#infra/volumes/driver';
+import type { PartMaking, VolumeDriver } from '#infra/volumes/driver';
 import type { BlobInput, FetchedBlob } from '#machines/blob';
 
 export interface BlobFetchDeps {
@@ -43,11 +43,13 @@ export const blobFetch =
       return { ...known, ...place, fetched: 0 };
 
     const parts = driver === undefined ? null : deps.drivers(driver).parts;
-    const { reused: _, ...blob } = await preparing(parts, limits, (ringFor) =>
+    const partialId = downloadIdOf(source, layer);
+    const begin = () => parts?.begin(partialId, limits) ?? null;
+    const { reused: _, ...blob } = await preparing(begin, (ringFor) =>
       store.fetch({
         source,
         layer,
-        partialId: downloadIdOf(source, layer),
+        partialId,
         objects,
         limits,
         signal,
@@ -71,13 +73,12 @@ type RingFor = NonNullable<FetchRequest['ringFor']>;
 
 /** Lets a driver prepare the layer beside its fetch; what it made is kept only of a layer that came whole. */
 async function preparing<Blob extends { digest: Digest }>(
-  parts: LayerParts | null,
-  limits: Limits,
+  begin: () => PartMaking | null,
   fetch: (ringFor: RingFor) => Promise<Blob>,
 ): Promise<Blob> {
   let making: PartMaking | null = null;
   const ringFor = (): ReturnType<RingFor> => {
-    making = parts?.begin(limits) ?? null;
+    making = begin();
     return making?.ring ?? null;
   };
   const current = (): PartMaking | null => making;

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { mkdir, readdir, rename, rm, stat, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
@@ -14,9 +13,10 @@ import type { PartAnswer, PartJob } from './part-worker.ts';
 export function createParts(folder: string): LayerParts {
   const pathOf = (digest: Digest): string => join(folder, hexOf(digest));
   return {
-    begin(limits) {
-      const path = join(folder, `${randomBytes(8).toString('hex')}.tmp`);
-      return makingOf(path, pathOf, mkdir(folder, { recursive: true, mode: 0o700 }), limits);
+    begin(id, limits) {
+      const path = join(folder, `${id}.tmp`);
+      const clean = mkdir(folder, { recursive: true, mode: 0o700 }).then(() => rm(path, { force: true }));
+      return makingOf(path, pathOf, clean, limits);
     },
 
     async fill(digest, { image, lowers }: OpenImage, limits) {
@@ -51,11 +51,11 @@ export function createParts(folder: string): LayerParts {
 function makingOf(
   path: string,
   pathOf: (digest: Digest) => string,
-  ready: Promise<unknown>,
+  clean: Promise<unknown>,
   limits: Limits,
 ): PartMaking {
   const ring = makeRing();
-  const made = ready.then(() => runPart({ make: { path, ring }, limits }));
+  const made = clean.then(() => runPart({ make: { path, ring }, limits }));
   // A part is a help: without it the layer is read from its blob, which also tells what is wrong with it.
   const whole = made.then(
     ({ ok }) => ok,

@@ -68,6 +68,7 @@ export function createBtrfsDriver({ folder, place, exec, privileged }: BtrfsOpti
 
   const driver: VolumeDriver = {
     name: 'btrfs',
+    parts: null,
     can,
     granularity: () => 'layer',
     probe: () => probe(place, privileged),

@@ -109,8 +109,11 @@ export interface Space {
  * a help and no more: what is not there, or not whole, is read from its blob.
  */
 export interface LayerParts {
-  /** Starts to prepare a layer from the raw bytes that somebody writes into the ring. */
-  begin(limits: Limits): PartMaking;
+  /**
+   * Starts to prepare a layer from the raw bytes that somebody writes into the ring. Of one `id`, which
+   * becomes a file name, there is one at a time; what a killed one left is replaced.
+   */
+  begin(id: string, limits: Limits): PartMaking;
   /**
    * Fills an open volume with what was prepared of its layer, which is used up by that; null when nothing
    * was. Fails as unpacking does.

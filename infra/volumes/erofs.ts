@@ -28,12 +28,12 @@ const imageName = 'layer.erofs';
  * they are inflated. The images are mounted for as long as it takes to mount an overlay over them, which
  * then holds them itself.
  */
-export function createErofsDriver(options: LayeredOptions): VolumeDriver {
+export function createErofsDriver(options: LayeredOptions & { partsFolder: string }): VolumeDriver {
   const { folder, privileged, exec } = options;
   return createLayeredDriver(
     {
       name: 'erofs',
-      parts: createParts(join(folder, 'parts')),
+      parts: createParts(options.partsFolder),
       probe: () => probe(folder, privileged, exec),
       prepare: async () => {},
       open: (root, below) => {

@@ -73,6 +73,7 @@ export async function createDrivers(options: DriversOptions): Promise<Drivers> {
     }),
     erofs: createErofsDriver({
       folder: folderOf('erofs'),
+      partsFolder: join(stateDir, 'parts', 'erofs'),
       exec,
       privileged,
       methods: options.overlayMethods,

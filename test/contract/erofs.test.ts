@@ -4,11 +4,16 @@ import fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { defaultLimits } from '#core/limits';
+import { applyToImage } from '#infra/erofs/apply';
 import { DataArea } from '#infra/erofs/data-area';
 import { blockBytes } from '#infra/erofs/format';
 import { type ImageNode, makeImageNode } from '#infra/erofs/node';
+import { finishPart, makePart } from '#infra/erofs/part';
 import { ErofsImage, type Inode } from '#infra/erofs/read';
 import { finishImage } from '#infra/erofs/write';
+import { BlockReader, sourceOf } from '#infra/layer/source';
+import { dir, file, hardlink, symlink, tar, whiteout } from '../support/tar-builder.ts';
 
 const has = (command: string): boolean =>
   spawnSync('sh', ['-c', `command -v ${command}`], { stdio: 'ignore' }).status === 0;
@@ -116,6 +121,33 @@ function makeImage(t: { after(fn: () => void): void }) {
   const { inodes } = finishImage(fd, area, made.root, Buffer.alloc(16, 7));
   return { folder, path, fd, inodes, ...made };
 }
+
+test('a part that is finished later is the same image, byte for byte', (t) => {
+  const folder = fs.mkdtempSync(join(tmpdir(), 'flyd-erofs-'));
+  t.after(() => fs.rmSync(folder, { recursive: true, force: true }));
+  const blocksOf = (raw: Buffer) => new BlockReader(sourceOf(raw, 999));
+  const lower = join(folder, 'lower');
+  const below = tar(dir('usr/lib'), symlink('lib', 'usr/lib'), file('usr/lib/a', 'below', { mode: 0o4755 }));
+  applyToImage(blocksOf(below), { form: 'image', path: lower, lowers: [] }, defaultLimits);
+  // Through a link of the layer below, linked to its file, over a directory that only it names.
+  const files = Array.from({ length: 1500 }, (_, n) => file(`lib/f${n}`, `${n}`.repeat(n)));
+  const raw = tar(...files, hardlink('up', 'usr/lib/a'), whiteout('usr/lib/a'), {
+    name: 'usr/fifo',
+    type: '6',
+  });
+  const target = { form: 'image', path: join(folder, 'image'), lowers: [lower] } as const;
+  const direct = applyToImage(blocksOf(raw), target, defaultLimits);
+  const wanted = fs.readFileSync(target.path);
+  fs.rmSync(target.path);
+  makePart(blocksOf(raw), target.path, defaultLimits, () => {});
+  assert.ok(!fs.readFileSync(target.path).equals(wanted));
+  const finished = finishPart(target, defaultLimits);
+  assert.ok(fs.readFileSync(target.path).equals(wanted));
+  assert.deepEqual([finished.entries, finished.bytes], [direct.entries, direct.bytes]);
+  assert.deepEqual(finished.report.warnings, direct.report.warnings);
+  // What is no part any more is said to be damaged, and can be tried again from the blob.
+  assert.throws(() => finishPart(target, defaultLimits), { code: 'volume_damaged', kind: 'recoverable' });
+});
 
 test('fsck.erofs accepts an image of everything', { skip: skipTools }, (t) => {
   const { path, inodes } = makeImage(t);

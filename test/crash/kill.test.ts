@@ -3,7 +3,7 @@ import { availableParallelism } from 'node:os';
 import test, { type TestContext } from 'node:test';
 import { whyNot } from '../support/needs.ts';
 import { disturbed, type Point, undisturbed } from './disturb.ts';
-import { makeFamily } from './family.ts';
+import { type FamilyOptions, makeFamily } from './family.ts';
 import { each, labFolder } from './sandbox.ts';
 import { seeded } from './seed.ts';
 
@@ -15,9 +15,10 @@ async function killEverywhere(
   t: TestContext,
   driver: string,
   matters: (point: Point) => boolean = () => true,
+  options: FamilyOptions = {},
 ): Promise<void> {
   const lab = labFolder(t);
-  const family = makeFamily(lab);
+  const family = makeFamily(lab, options);
   const { reference, points: passed } = await undisturbed(lab, family, driver);
   const points = passed.filter(matters);
   const chance = seeded(t);
@@ -61,8 +62,9 @@ test('a pull that is killed at any commit or effect ends as if nothing had happe
 test('a pull that is killed at any commit or effect ends as if nothing had happened (erofs)', async (t) => {
   const missing = whyNot([...needs, 'root', 'overlay', 'erofs', 'setfattr']);
   if (missing !== null) return t.skip(missing);
-  // Only what the driver does is another than overlay's.
-  await killEverywhere(t, 'erofs', (point) => /:(volume|activation)\./.test(point));
+  // Only what the driver does is another than overlay's; a layer of this size is prepared while it comes.
+  const matters = (point: Point) => /:(volume|activation)\.|:blob\.fetch/.test(point);
+  await killEverywhere(t, 'erofs', matters, { bytes: 1_500_000 });
 });
 
 test('a pull that is killed at any commit or effect ends as if nothing had happened (copy)', async (t) => {
