@@ -7,7 +7,7 @@ import type { ChosenVolume, VolumeInput } from '#machines/volume';
 
 export interface VolumeChooseDeps {
   volumes: Pick<Volumes, 'plan' | 'touch' | 'choose' | 'find' | 'isDeviceUsed'>;
-  drivers: (name: DriverName) => Pick<VolumeDriver, 'ready' | 'chooseDevice' | 'chooseSize'>;
+  drivers: (name: DriverName) => Pick<VolumeDriver, 'ready' | 'chooseDevice' | 'chooseSize' | 'parts'>;
   now: () => number;
   newId: (prefix: string) => string;
 }
@@ -18,6 +18,7 @@ const triesMax = 8;
 /**
  * **Does**: finds the sealed volume of a chain; else commits id, parent (the sealed volume of the longest
  * prefix) and device number of a new one, before anything of it is made.
+ * What was prepared of a layer whose volume is sealed already is dropped.
  * **Safe to repeat because**: the same effect gets the same row, whatever became of others meanwhile.
  * **If killed**: a row 'creating' without anything in the world may be left; the run finds it again, or
  * the next sweep removes it.
@@ -35,8 +36,12 @@ export const volumeChoose =
       if (plan.kind === 'new') {
         const made = await commit(deps, plan, wanted);
         if (made !== null) return describe(deps, made);
-      } else if (plan.kind === 'chosen' || volumes.touch(plan.volume.id, now()))
-        return describe(deps, plan.volume);
+      } else if (plan.kind === 'chosen' || volumes.touch(plan.volume.id, now())) {
+        const chosen = describe(deps, plan.volume);
+        const top = input.layers.at(-1);
+        if (chosen.sealed && top !== undefined) await deps.drivers(input.driver).parts?.drop(top.digest);
+        return chosen;
+      }
     }
     throw recoverable('volume_busy', 'other pulls kept changing the volumes of this chain', {
       op: 'volume.choose',

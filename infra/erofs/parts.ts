@@ -31,6 +31,8 @@ export function createParts(folder: string): LayerParts {
       return answer;
     },
 
+    drop: (digest) => remove(pathOf(digest)),
+
     async list() {
       const names = await readdir(folder).catch((error: unknown) => {
         if (errnoOf(error) === 'ENOENT') return [];
@@ -40,12 +42,14 @@ export function createParts(folder: string): LayerParts {
       return Promise.all(sizes);
     },
 
-    async remove(name) {
-      await unlink(join(folder, name)).catch((error: unknown) => {
-        if (errnoOf(error) !== 'ENOENT') throw fileError(error, 'remove', join(folder, name));
-      });
-    },
+    remove: (name) => remove(join(folder, name)),
   };
+}
+
+async function remove(path: string): Promise<void> {
+  await unlink(path).catch((error: unknown) => {
+    if (errnoOf(error) !== 'ENOENT') throw fileError(error, 'remove', path);
+  });
 }
 
 function makingOf(

@@ -119,6 +119,8 @@ export interface LayerParts {
    * was. Fails as unpacking does.
    */
   fill(digest: Digest, volume: OpenImage, limits: Limits): Promise<Filled | null>;
+  /** Removes what was prepared of a layer that needs no filling. Nothing there is fine. */
+  drop(digest: Digest): Promise<void>;
   /** Everything that is there, whole or not. */
   list(): Promise<{ name: string; bytes: number }[]>;
   remove(name: string): Promise<void>;

@@ -98,6 +98,7 @@ describe('volume.choose', () => {
     const numbers = [5, 5, 6];
     const drivers = () => ({
       ready: async () => {},
+      parts: null,
       chooseDevice: async () => numbers.shift() ?? null,
       chooseSize: () => 1024,
     });
@@ -109,7 +110,12 @@ describe('volume.choose', () => {
   });
 
   it('does not go on for ever', async () => {
-    const drivers = () => ({ ready: async () => {}, chooseDevice: async () => 5, chooseSize: () => null });
+    const drivers = () => ({
+      ready: async () => {},
+      parts: null,
+      chooseDevice: async () => 5,
+      chooseSize: () => null,
+    });
     await run(volumeChoose({ ...parts, drivers }), wanted(), { effectId: 'a' });
     await assert.rejects(run(volumeChoose({ ...parts, drivers }), wanted(1), { effectId: 'b' }), {
       code: 'volume_busy',
