@@ -2,10 +2,10 @@ import type { Database } from 'better-sqlite3';
 import type { FlydError as Failure } from '#core/errors';
 import type { CheckedRun } from './check.ts';
 import type { Definition, EventOf, InputOf, RunId, SnapshotOf, TagOf } from './definition.ts';
-import type { Compacted, Retention } from './housekeeping.ts';
 import type { Interceptor } from './interceptor.ts';
-import type { Queues } from './queues.ts';
-import type { Schedules } from './schedules.ts';
+import type { Queues } from './queue.ts';
+import type { Compacted, Retention } from './retention.ts';
+import type { Schedules } from './schedule.ts';
 import type { TraceHeaders } from './trace.ts';
 import type {
   ChildRun,

@@ -1,10 +1,10 @@
-import { type ErrorRecord, toErrorRecord } from '#core/errors';
+import type { ErrorRecord } from '#core/errors';
 import type { RunStatus } from '#core/status';
 import { withCopy } from '#db/copy';
-import { createReads, engineSet, type Reads } from '#db/engine/index';
+import { createReads, engineSet } from '#db/engine/index';
+import { checkRuns } from './check-runs.ts';
 import type { Definition } from './definition.ts';
-import { fitRun } from './load.ts';
-import { createRegistry, type Registry } from './registry.ts';
+import { createRegistry } from './registry.ts';
 
 /** Whether this build can carry a live run on. */
 export interface CheckedRun {
@@ -25,23 +25,6 @@ export interface CheckedRun {
 }
 
 export const canGoOn = ({ verdict }: CheckedRun): boolean => verdict !== 'refused' && verdict !== 'unknown';
-
-/** Tries every live run on the machines of this build, oldest first. Nothing is written, and nothing moved. */
-export function checkRuns(reads: Reads, registry: Registry): CheckedRun[] {
-  return reads.runs({ live: true }).map((row) => {
-    const { uid: id, machine, version, state, status } = row;
-    const said = { id, machine, version, state, status, error: null };
-    const known = registry.find(machine);
-    if (known === undefined) return { ...said, verdict: 'unknown' };
-    try {
-      fitRun(row, { reads, registry });
-    } catch (thrown) {
-      return { ...said, verdict: 'refused', error: toErrorRecord(thrown) };
-    }
-    if (version !== known.definition.version) return { ...said, verdict: 'migrates' };
-    return { ...said, verdict: row.definition === known.hash ? 'same' : 'fits' };
-  });
-}
 
 /**
  * What an upgrade to these machines would make of the live runs of a database, tried on a copy of it: the

@@ -4,7 +4,7 @@ import { isTerminal } from '#core/status';
 import { createCommits, createReads, engineSet, eraseWhatIsDeleted, type RunRow } from '#db/engine/index';
 import { openDatabase } from '#db/open';
 import type { Engine, EngineOptions, WaitOptions } from './api.ts';
-import { checkRuns } from './check.ts';
+import { checkRuns } from './check-runs.ts';
 import type { Definition, SnapshotOf } from './definition.ts';
 import { Host } from './host.ts';
 import { Housekeeping } from './housekeeping.ts';

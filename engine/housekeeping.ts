@@ -1,23 +1,7 @@
 import { unrecoverable } from '#core/errors';
 import type { Compaction } from '#db/engine/index';
+import type { Compacted, Retention } from './retention.ts';
 import type { System } from './types.ts';
-
-/** What the engine keeps. Without it, all is kept for ever. */
-export interface Retention {
-  /** Runs are deleted so long after they have ended. */
-  endedForMs?: number;
-  /**
-   * Of each run's history, about so many of its newest rows are kept: at least these, and as many more as
-   * lead back to a row that holds a whole snapshot.
-   */
-  historyRowsMax?: number;
-}
-
-/** What was deleted. */
-export interface Compacted {
-  runs: number;
-  rows: number;
-}
 
 /** How often a process that moves runs looks whether there is something to delete. */
 const everyMs = 3600_000;

@@ -17,11 +17,11 @@ export type {
   TagOf,
 } from './definition.ts';
 export { openEngine } from './engine.ts';
-export type { Compacted, Retention } from './housekeeping.ts';
 export type { AttemptScope, EffectScope, Interceptor, RunScope } from './interceptor.ts';
 export { type LogLike, loggingInterceptor, type Meters, metricsInterceptor } from './interceptors.ts';
-export type { QueueOptions, Queues } from './queues.ts';
-export type { ScheduleOptions, Schedules, ScheduleView } from './schedules.ts';
+export type { QueueOptions, Queues } from './queue.ts';
+export type { Compacted, Retention } from './retention.ts';
+export type { ScheduleOptions, Schedules, ScheduleView } from './schedule.ts';
 export type { TraceContext, TraceHeaders } from './trace.ts';
 export type {
   ChildRun,

@@ -1,17 +1,7 @@
 import { unrecoverable } from '#core/errors';
 import type { QueueSetting } from '#db/engine/index';
+import type { Queues } from './queue.ts';
 import type { Registry } from './registry.ts';
-
-/** How many runs of a queue move at once, and which. */
-export interface QueueOptions {
-  places: number;
-  /** Whom a free place goes to: the highest priority, the oldest among equals (default), or simply the oldest. */
-  order?: 'priority' | 'fifo';
-  /** Of the runs that wait for a place, only so many of the newest stay; older ones end `cancelled`, `superseded`. */
-  keepNewest?: number;
-}
-
-export type Queues = Readonly<Record<string, number | QueueOptions>>;
 
 /** The queues as they are stored. Throws `usage` on a number that makes no sense. */
 export function queueSettings(queues: Queues): Map<string, QueueSetting> {

@@ -1,6 +1,6 @@
 import type { Database } from 'better-sqlite3';
 import { FlydError, recoverable } from '#core/errors';
-import type { Queues } from '../queues.ts';
+import type { Queues } from '../queue.ts';
 import type { Clock } from './clock.ts';
 import { type FaultRates, noFaults } from './faults.ts';
 import type { SimulatedLocks } from './locks.ts';

@@ -1,6 +1,13 @@
 export { cancelCall, retryCall, sendCall, startCall, waitCall } from './calls.ts';
 export { type Clock, type ClockOptions, createClock, type ProcessClock, settle } from './clock.ts';
 export { drawFaults, type FaultRates, noFaults } from './faults.ts';
+export {
+  type Drift,
+  type RecordedCommit,
+  type RecordedHistory,
+  recordHistories,
+  replayHistory,
+} from './histories.ts';
 export { type Actor, type InvariantOptions, Invariants, type StartingEffect } from './invariants.ts';
 export { type LockOptions, memoryLocks, type SimulatedLocks } from './locks.ts';
 export { type ProcessOptions, SimulatedProcess, sqliteError, type TransactionHooks } from './process.ts';

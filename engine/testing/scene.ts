@@ -1,7 +1,7 @@
 import type { Effect } from '#core/effect';
 import type { Engine } from '../api.ts';
 import type { Definition } from '../definition.ts';
-import type { Queues } from '../queues.ts';
+import type { Queues } from '../queue.ts';
 import type { Json } from '../types.ts';
 import type { Random } from './random.ts';
 import type { LedgerEntry, SimulatedEffect } from './world.ts';

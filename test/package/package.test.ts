@@ -147,9 +147,12 @@ function writeTsconfig(more: Record<string, boolean>): void {
   writeFileSync(join(project, 'tsconfig.json'), JSON.stringify({ compilerOptions }));
 }
 
-test('the example of docs/engine.md is typed in a strict project, and prints what the page says', () => {
-  const found = examples(readFileSync(join(project, 'node_modules', own, 'docs/engine.md'), 'utf8'));
-  assert.ok(found.length > 0, 'the page has no example');
+test('the examples of the pages are typed in a strict project, and print what the pages say', () => {
+  const found = ['engine.md', 'engine-testing.md'].flatMap((page) => {
+    const list = examples(readFileSync(join(project, 'node_modules', own, 'docs', page), 'utf8'));
+    assert.ok(list.length > 0, `${page} has no example`);
+    return list;
+  });
   found.forEach(({ source }, at) => {
     writeFileSync(join(project, `example-${at}.ts`), source);
   });
@@ -177,7 +180,7 @@ test('types are real: a wrong input does not compile', () => {
   assert.match(stdout, /wrong\.ts.*TS2322/);
 });
 
-test('importing the engine loads xstate, drizzle-orm and better-sqlite3, and no other package', () => {
+test('importing the engine loads xstate, drizzle-orm, better-sqlite3 and croner, and no other package', () => {
   const script = `
     import { registerHooks } from 'node:module';
     const seen = new Set();
@@ -192,6 +195,7 @@ test('importing the engine loads xstate, drizzle-orm and better-sqlite3, and no 
   assert.deepEqual(JSON.parse(succeed(run(process.execPath, ['loaded.mjs'], project))), [
     own,
     'better-sqlite3',
+    'croner',
     'drizzle-orm',
     'xstate',
   ]);

@@ -47,6 +47,17 @@ test('no declaration that the package exports says `any`', (t) => {
   const seen = new Set<string>();
   for (const entry of entries) readFrom(dist, join(dist, entry.replace(/^\.\/dist\//, '')), seen);
   assert.ok(seen.size > 10, 'the entry points lead to the rest');
+  // What else they name, a user's compiler reads, too: only packages that come with types that hold.
+  const outside = [...seen].flatMap((file) =>
+    [...readFileSync(file, 'utf8').matchAll(/(?:from|import\()\s*['"]([^'".#][^'"]*)['"]/g)].map(
+      ([, name]) => name,
+    ),
+  );
+  const allowed = ['better-sqlite3', 'xstate'];
+  assert.deepEqual(
+    [...new Set(outside)].filter((name = '') => !allowed.includes(name) && !name.startsWith('node:')),
+    [],
+  );
   const found = [...seen].flatMap((file) =>
     withoutComments(readFileSync(file, 'utf8'))
       .split('\n')
