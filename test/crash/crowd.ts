@@ -1,5 +1,5 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { rows } from './judge.ts';
 import { type Ended, type Sandbox, startFlyd } from './sandbox.ts';
 import type { Chance } from './seed.ts';
@@ -25,11 +25,17 @@ export interface Tally {
 
 export const newTally = (): Tally => ({ commands: 0, killed: 0, done: {}, refused: {}, wrong: [] });
 
+export interface Manners {
+  families: readonly string[];
+  chance: Chance;
+  /** Who is killed is killed within so many milliseconds of its start: about what a pull takes. */
+  killWithinMs: number;
+}
+
 /** One in the crowd: command after command until it is time, some killed on the way, and the next one begun. */
 export async function mingle(
   sandbox: Sandbox,
-  families: readonly string[],
-  chance: Chance,
+  { families, chance, killWithinMs }: Manners,
   tally: Tally,
   isOver: () => boolean,
 ): Promise<void> {
@@ -37,7 +43,7 @@ export async function mingle(
     const args = chooseCommand(sandbox, families, chance);
     const running = startFlyd(sandbox, [...args, '--json'], { env: { FLYD_STUCK_AFTER_MS: '20000' } });
     const timer = chance.pick([true, false, false, false])
-      ? setTimeout(() => running.kill('SIGKILL'), chance.pick([200, 400, 600, 800, 1200, 1600, 2400]))
+      ? setTimeout(() => running.kill('SIGKILL'), chance.pick([0.2, 0.4, 0.6, 0.8, 1]) * killWithinMs)
       : undefined;
     const ended = await running.ended;
     clearTimeout(timer);
@@ -116,7 +122,7 @@ export function sample(sandbox: Sandbox): string[] {
   if (!hasTables(sandbox)) return [];
   const before = census(sandbox);
   const mounted = mountPointsUnder(sandbox.mountRoot);
-  const volumes = new Set(namesIn(join(sandbox.state, 'volumes', sandbox.driver)));
+  const volumes = new Set(namesIn(join(sandbox.state, 'volumes', sandbox.driver)).flatMap(idIn));
   const blobs = new Set(namesIn(join(sandbox.state, 'blobs/sha256')));
   const after = census(sandbox);
   const steady = <Row extends { state: string }>(
@@ -150,13 +156,15 @@ export function sample(sandbox: Sandbox): string[] {
     ...steady('whole', ({ digest }) => digest, before.blobs, after.blobs)
       .filter(({ digest }) => !blobs.has(digest.replace('sha256:', '')))
       .map(({ digest }) => `whole ${digest} is not there`),
-    ...[...volumes, ...mounted.map((point) => point.slice(sandbox.mountRoot.length + 1))]
-      .map((name) => /^(?:vol|act)-[0-9a-f]{16}/.exec(name)?.[0] ?? name)
+    ...[...volumes, ...mounted.flatMap((point) => idIn(basename(point)))]
       .filter((id) => !known.has(id))
       .map((id) => `nobody knows ${id}`),
     ...chains.filter((chain, at) => chains.indexOf(chain) !== at).map((chain) => `two volumes of ${chain}`),
   ];
 }
+
+/** The id with which a name begins. */
+const idIn = (name: string): string[] => /^(?:vol|act)-[0-9a-f]{16}/.exec(name)?.slice(0, 1) ?? [];
 
 function namesIn(folder: string): string[] {
   return existsSync(folder) ? readdirSync(folder) : [];

@@ -1,4 +1,5 @@
-import { existsSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { askOracle } from '../support/oracle.ts';
@@ -51,22 +52,67 @@ export function rows<Row>(sandbox: Pick<Place, 'state'>, sql: string): Row[] {
 /** What the database says should be on the host, as the oracle's lines. */
 export function expectedThings(sandbox: Place): string[] {
   const blobs = rows<{ digest: string }>(sandbox, "SELECT digest FROM blobs WHERE state = 'whole'");
-  const volumes = rows<{ driver: string; id: string }>(
+  const volumes = rows<Thing>(sandbox, "SELECT driver, id, device FROM volumes WHERE state = 'sealed'");
+  const activations = rows<Thing & { path: string | null }>(
     sandbox,
-    "SELECT driver, id FROM volumes WHERE state = 'sealed'",
-  );
-  const activations = rows<{ driver: string; id: string; path: string | null }>(
-    sandbox,
-    "SELECT driver, id, path FROM activations WHERE state = 'active'",
+    "SELECT driver, id, device, path FROM activations WHERE state = 'active'",
   );
   const btrfs = sandbox.driver === 'btrfs' && volumes.length > 0;
+  const suffix = sandbox.driver === 'devmapper' ? '.json' : '';
   return [
     ...(btrfs ? [`mount ${sandbox.state}/volumes/btrfs`, `loop ${sandbox.state}/pool/btrfs`] : []),
+    ...(sandbox.driver === 'devmapper' ? expectedDevices(sandbox, volumes, activations) : []),
     ...blobs.map(({ digest }) => `blob ${digest.replace('sha256:', '')}`),
-    ...[...volumes, ...activations].map(({ driver, id }) => `volume ${driver}/${id}`),
+    ...[...volumes, ...activations].map(({ driver, id }) => `volume ${driver}/${id}${suffix}`),
     ...activations.flatMap(({ path }) => (path === null ? [] : [`mount ${path}`, `point ${path}`])),
   ];
 }
+
+interface Thing {
+  driver: string;
+  id: string;
+  device: number | null;
+}
+
+/** The pool as its record has it, or null when none was made. */
+function poolOf({ state }: Pick<Place, 'state'>): { name: string; dmName: string; kind: string } | null {
+  const path = join(state, 'pool/pool.json');
+  if (!existsSync(path)) return null;
+  return JSON.parse(readFileSync(path, 'utf8')) as { name: string; dmName: string; kind: string };
+}
+
+const isMapped = (name: string): boolean => spawnSync('dmsetup', ['info', name]).status === 0;
+
+function expectedDevices(sandbox: Place, volumes: readonly Thing[], activations: readonly Thing[]): string[] {
+  const pool = poolOf(sandbox);
+  if (pool === null) return [];
+  const { state } = sandbox;
+  // Nothing may want the pool yet, or any more: then it need not be mapped.
+  const up = activations.length > 0 || isMapped(pool.dmName);
+  const loops = pool.kind === 'loop' && up ? [`loop ${state}/pool/data`, `loop ${state}/pool/meta`] : [];
+  return [
+    ...(existsSync(join(state, 'volumes/devmapper/mnt')) ? ['volume devmapper/mnt'] : []),
+    ...(up ? [`dm ${pool.dmName}`, ...loops] : []),
+    ...activations.map(({ id }) => `dm flyd-${pool.name}-${id}`),
+    ...[...volumes, ...activations].map(({ device }) => `thin ${device}`),
+  ];
+}
+
+/** What the oracle is to look at besides files and mounts. */
+function oracleOptions(sandbox: Place): string[] {
+  if (sandbox.driver !== 'devmapper') return [];
+  const pool = poolOf(sandbox);
+  return ['--devices', ...(pool !== null && isMapped(pool.dmName) ? ['--thin-pool', pool.dmName] : [])];
+}
+
+/** What the outside script finds wrong with what the database says is there. */
+export const strangeThings = (sandbox: Place): string[] =>
+  askOracle({
+    state: sandbox.state,
+    mountRoot: sandbox.mountRoot,
+    expected: expectedThings(sandbox),
+    options: oracleOptions(sandbox),
+  });
 
 /** Tables where nothing may be left under way, and what would be. */
 const unfinished: readonly [string, string][] = [
@@ -87,10 +133,10 @@ export const unfinishedWork = (sandbox: Pick<Place, 'state'>): string[] =>
   );
 
 /** What was left of the work, by the database and by the outside script; empty when all is clean. */
-export function leftovers(sandbox: Place): string[] {
-  const { state, mountRoot } = sandbox;
-  return [...unfinishedWork(sandbox), ...askOracle({ state, mountRoot, expected: expectedThings(sandbox) })];
-}
+export const leftovers = (sandbox: Place): string[] => [
+  ...unfinishedWork(sandbox),
+  ...strangeThings(sandbox),
+];
 
 /** Keys of the layers whose bytes are whole in the blob store now. */
 export function wholeLayers({ state, family }: Sandbox): string[] {

@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { type S3LogEntry, startS3Server } from '#infra/s3-server';
 import type { Family } from './family.ts';
 
+const cleanup = fileURLToPath(new URL('../../scripts/cleanup', import.meta.url));
 const flyd = fileURLToPath(new URL('../../bin/flyd.js', import.meta.url));
 
 /** A state directory, a mount root and a server of their own, so that many can be at work side by side. */
@@ -62,6 +63,8 @@ export async function openSandbox(lab: string, family: Family, driver: string): 
   ];
   const close = async (): Promise<void> => {
     await server.close();
+    if (driver === 'devmapper')
+      spawnSync(cleanup, ['--state-dir', state, '--mount-root', mountRoot, '--yes'], { stdio: 'ignore' });
     removeWithMounts(folder);
   };
   return { folder, state, mountRoot, family, driver, asked, answered, pullArgs, close };
@@ -92,6 +95,9 @@ export interface FlydOptions {
 /** A hung flyd is killed after so long, and then fails its test by its signal. */
 const patienceMs = 120_000;
 
+/** On loop files, and small enough for a guest whose disk is memory. */
+const smallPool = { FLYD_POOL_SIZE: '256M', FLYD_VOLUME_SIZE: '32M', DM_DISABLE_UDEV: '1' };
+
 /** Starts the real command with this sandbox's state. */
 export function startFlyd(sandbox: Sandbox, args: readonly string[], options: FlydOptions = {}): Running {
   const { fault, env = {}, under = [] } = options;
@@ -106,6 +112,7 @@ export function startFlyd(sandbox: Sandbox, args: readonly string[], options: Fl
       // Hundreds of processes and thousands of worker threads: each would strip the types anew.
       NODE_COMPILE_CACHE: join(dirname(sandbox.folder), 'compile-cache'),
       FLYD_MOUNT_ROOT: sandbox.mountRoot,
+      ...(sandbox.driver === 'devmapper' ? smallPool : {}),
       ...(fault === undefined ? {} : { FLYD_FAULT: fault }),
       ...env,
     },

@@ -23,6 +23,8 @@ export interface Recording {
   driver: PowerDriver;
   /** A module that Node loads first: the canary's. */
   preload?: string;
+  /** Only so many operations, from the first. */
+  steps?: number;
 }
 
 export interface CutOptions {
@@ -67,12 +69,13 @@ export async function record(
   const { folder } = campaign;
   const disks: string[] = [];
   const lines: string[] = ['modprobe dm-log-writes', ...guestFolders(campaign)];
-  for (const { name, driver, preload } of recordings) {
+  for (const { name, driver, preload, steps } of recordings) {
     mkdirSync(join(folder, name), { recursive: true });
     disks.push('--disk', `${diskBytes(driver)}:${name}`);
     disks.push('--disk-file', `${join(folder, name, 'log')}:${logSize}`);
     const log = `/dev/vd${String.fromCharCode(97 + disks.length / 2 - 1)}`;
     const args = [driver, `/dev/vm/${name}`, log, '/run/served', machineFolder(campaign), `${share}/${name}`];
+    if (steps !== undefined) args.push(`${steps}`);
     lines.push(nodeCommand('./record.ts', preload, args).join(' '));
   }
   await inGuest(campaign, disks, lines, minutesMax);

@@ -1,9 +1,8 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { expectedThings, rows, unfinishedWork } from '../crash/judge.ts';
-import { askOracle } from '../support/oracle.ts';
+import { rows, strangeThings, unfinishedWork } from '../crash/judge.ts';
 import { diffRootfs, readRootfs } from '../support/rootfs.ts';
-import { type Machine, mountRoot, statePath, tool } from './machine.ts';
+import { type Machine, mountRoot, statePath } from './machine.ts';
 import { type Report, type Told, userFile } from './scenario.ts';
 
 /** What is wrong with a machine that has come back and on which `flyd resume` has run. */
@@ -18,12 +17,7 @@ export function judge(machine: Machine, told: Told, marks: readonly string[]): s
     ...kept(place, before),
     ...unfinishedWork(place),
     ...presence(place, told.reports, reported),
-    ...askOracle({
-      state: place.state,
-      mountRoot: place.mountRoot,
-      expected: expectedOn(machine),
-      options: machine.driver === 'devmapper' ? ['--devices'] : [],
-    }),
+    ...strangeThings(place),
     ...trees(place, told, before),
   ];
 }
@@ -80,24 +74,6 @@ function presence(place: Place, reports: readonly Report[], count: number): stri
   return [
     ...check('images', names("SELECT family AS name FROM images WHERE state = 'complete'")),
     ...check('activations', names("SELECT name FROM activations WHERE state = 'active'")),
-  ];
-}
-
-/** The oracle's lines for what the database has. */
-function expectedOn(machine: Machine): string[] {
-  const place = placeOf(machine);
-  const things = expectedThings(place);
-  if (machine.driver !== 'devmapper') return things;
-  const active = rows<{ id: string }>(place, "SELECT id FROM activations WHERE state = 'active'");
-  const pools = tool('dmsetup', 'ls', '--target', 'thin-pool').match(/^flyd-\S+/gm) ?? [];
-  const pool = existsSync(join(place.state, 'pool/pool.json'))
-    ? (JSON.parse(readFileSync(join(place.state, 'pool/pool.json'), 'utf8')) as { name: string }).name
-    : '';
-  return [
-    ...things.map((line) => (line.startsWith('volume ') ? `${line}.json` : line)),
-    ...(existsSync(join(place.state, 'volumes/devmapper/mnt')) ? ['volume devmapper/mnt'] : []),
-    ...pools.map((name) => `dm ${name}`),
-    ...active.map(({ id }) => `dm flyd-${pool}-${id}`),
   ];
 }
 

@@ -17,8 +17,9 @@ import { play, serverPort } from './scenario.ts';
 /**
  * In the guest: one run of each operation of flyd on a disk under dm-log-writes, with a mark in the log at
  * each report. usage: record.ts <driver> <disk> <log device> <served folder> <machine's folder> <out folder>
+ * [<number of steps>]
  */
-const [, , driver = '', disk = '', log = '', served = '', folder = '', out = ''] = process.argv;
+const [, , driver = '', disk = '', log = '', served = '', folder = '', out = '', steps] = process.argv;
 const name = 'power-log';
 const machine: Machine = { driver: driver as PowerDriver, disk: `/dev/mapper/${name}`, folder };
 const sectors = diskBytes(machine.driver) / 512;
@@ -32,7 +33,7 @@ mountState(machine);
 mkdirSync(join(folder, 'mnt'), { mode: 0o700 });
 tool('sync');
 mark('begin');
-const told = await play(machine, mark);
+const told = await play(machine, mark, steps === undefined ? undefined : Number(steps));
 await server.close();
 disconnect(machine);
 disconnectParts(machine);

@@ -103,15 +103,19 @@ export interface Told {
   trees: Record<string, [string, string][]>;
 }
 
-/** One run of each operation. `mark` is called at the moment of each report, with its number. */
-export async function play(machine: Machine, mark: (text: string) => void): Promise<Told> {
+/** One run of each operation, or of the first `stepsMax`. `mark` is called at the moment of each report, with its number. */
+export async function play(
+  machine: Machine,
+  mark: (text: string) => void,
+  stepsMax: number = steps.length,
+): Promise<Told> {
   const reports: Report[] = [];
   const trees: Told['trees'] = {};
   const tell = (report: Report): void => {
     mark(`report-${reports.length}`);
     reports.push(report);
   };
-  for (const { name, command, args, fails, images, activations } of steps) {
+  for (const { name, command, args, fails, images, activations } of steps.slice(0, stepsMax)) {
     const flags = [...stateFlags(machine), ...(command === 'pull' ? pullFlags(machine) : [])];
     const { code, document } = await flyd(command, [...args, ...flags], (said) => {
       const { run = null, status = null } = said as { run?: string; status?: string };

@@ -19,7 +19,8 @@ const skip = check.status === 0 ? false : `${check.stdout}${check.stderr}`.trim(
 
 /** Runs test files in a guest; gives how many tests passed there. All must, and none may be skipped. */
 function inGuest(driver: string, ...testFiles: string[]): number {
-  const environment = ['--env', `FLYD_TEST_DRIVER=${driver}`, '--env', 'FLYD_TEST_STRIDE=7'];
+  const variables = [`FLYD_TEST_DRIVER=${driver}`, 'FLYD_TEST_STRIDE=7', ...smallCrowd];
+  const environment = variables.flatMap((variable) => ['--env', variable]);
   const options = ['--cpus', '1', '--memory', '3G', '--timeout', String(timeoutSeconds), ...environment];
   // One after the other: what is mapped in the guest is judged as a whole.
   const command = [process.execPath, '--test', '--test-reporter=spec', '--test-concurrency=1', ...testFiles];
@@ -36,6 +37,9 @@ function inGuest(driver: string, ...testFiles: string[]): number {
   assert.match(guest.stdout, /^ℹ skipped 0$/m, said);
   return Number(/^ℹ pass (\d+)$/m.exec(guest.stdout)?.[1] ?? 0);
 }
+
+/** A flyd command takes seconds in a guest. */
+const smallCrowd = ['FLYD_TEST_CROWD=3', 'FLYD_TEST_CROWD_SECONDS=40'];
 
 /** How often a guest is booted before its verdict counts, whatever it is. */
 const bootsMax = 4;
@@ -55,4 +59,8 @@ test('the devmapper driver in a guest', { skip }, (t) => {
 
 test('the overlay driver on the kernel of Debian 12, which lacks lowerdir+', { skip }, () => {
   assert.ok(inGuest('overlay', 'test/contract/volumes.test.ts') >= 32);
+});
+
+test('three processes on one thin pool, some of their commands killed', { skip }, () => {
+  assert.equal(inGuest('devmapper', 'test/crash/crowd.test.ts'), 1);
 });
