@@ -29,6 +29,8 @@ export interface FamilyOptions {
   files?: number;
   /** Bytes of the one big file in the lowest layer. Default 400 kB. */
   bytes?: number;
+  /** An extended attribute, as root: not every file system of temporary files takes one. Default true. */
+  attributes?: boolean;
 }
 
 const isRoot = process.getuid?.() === 0;
@@ -54,7 +56,7 @@ function write(folder: string, files: Record<string, string | Buffer | null>): v
   }
 }
 
-function fillFirst(folder: string, { files = 40, bytes = 400_000 }: FamilyOptions): void {
+function fillFirst(folder: string, { files = 40, bytes = 400_000, attributes = true }: FamilyOptions): void {
   write(folder, {
     'usr/bin/program': noise(20_000, 'program'),
     'usr/lib/big': noise(bytes, 'big'),
@@ -78,7 +80,7 @@ function fillFirst(folder: string, { files = 40, bytes = 400_000 }: FamilyOption
   chownSync(join(folder, 'srv/data'), 1000, 100);
   chmodSync(join(folder, 'srv/data'), 0o2750);
   run('mknod', join(folder, 'srv/null'), 'c', '1', '3');
-  run('setfattr', '-n', 'user.flyd', '-v', 'an attribute', join(folder, 'etc/config'));
+  if (attributes) run('setfattr', '-n', 'user.flyd', '-v', 'an attribute', join(folder, 'etc/config'));
 }
 
 function fillSecond(folder: string): void {
