@@ -45,24 +45,31 @@ export class Admission {
 
   /** Takes out those that may begin now. A throw of the database leaves the rest for the next time. */
   *take(now: number): Generator<LiveRun> {
-    for (const [queue, line] of [...this.#lines])
+    for (const [queue, line] of [...this.#lines]) {
+      let full = false;
       for (const run of [...line]) {
         if (run.held || run.parked !== null || run.mailbox.length > 0) continue;
-        if (run.startAt !== null && run.startAt > now && !run.admitted) continue;
-        if (!this.#mayBegin(run, now)) {
-          if (queue === null) continue;
-          break;
+        // One that has its place already may stand behind others: a crash, or a fault, came in between.
+        if (!run.admitted) {
+          if (run.admitted === false && (full || (run.startAt !== null && run.startAt > now))) continue;
+          if (!this.#mayBegin(run, now)) {
+            full = queue !== null;
+            continue;
+          }
         }
         this.remove(run);
         yield run;
       }
+    }
   }
 
   #mayBegin(run: LiveRun, now: number): boolean {
-    if (run.admitted || (run.queue === null && run.startAt === null)) return true;
-    if (run.queue !== null && this.#options.yields(run)) return false;
-    run.admitted = this.#options.admit(run, now);
-    return run.admitted;
+    if (run.queue === null && run.startAt === null) return true;
+    if (run.queue !== null && run.admitted === false && this.#options.yields(run)) return false;
+    run.admitted = null;
+    const admitted = this.#options.admit(run, now);
+    run.admitted = admitted;
+    return admitted;
   }
 
   #isBefore(run: LiveRun, other: LiveRun): boolean {

@@ -46,7 +46,7 @@ export class Host {
 
   constructor(options: HostOptions) {
     this.#options = options;
-    this.#alarms = new Alarms(options.system, (run) => this.#ring(run));
+    this.#alarms = new Alarms(options.system, (run) => this.#guard(() => this.#ring(run)));
     this.#admission = new Admission({
       admit: ({ id, queue }, now) => options.commits.admit(id, queue, now),
       yields: (run) => yieldsToOthers(run, options),
@@ -274,7 +274,10 @@ export class Host {
     const { token } = this.#options;
     const rules = rulesOf(this.#options);
     const drafts: { run: LiveRun; draft: Draft; write: RunWrite }[] = [];
-    for (const run of this.#mailed) {
+    // What is posted meanwhile is for the next tick.
+    const mailed = [...this.#mailed];
+    this.#mailed.clear();
+    for (const run of mailed) {
       const draft = newDraft(run);
       for (const mail of run.mailbox.splice(0)) advance(run, mail, draft, rules);
       const open = toWrite(run, draft, token, rules.now);
@@ -288,7 +291,6 @@ export class Host {
         this.#reconcile(run);
       }
     }
-    this.#mailed.clear();
     return drafts;
   }
 

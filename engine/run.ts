@@ -21,7 +21,8 @@ export interface LiveRun {
   readonly trace: TraceHeaders | null;
   /** Null for a run that has none. */
   secrets: RunSecrets | null;
-  admitted: boolean;
+  /** It may begin, the database says; null: it was asked, and the answer was lost. */
+  admitted: boolean | null;
   /** Among those that wait for a place of the same queue: higher first. */
   readonly priority: number;
   /** It begins no earlier. */

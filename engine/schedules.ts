@@ -123,7 +123,8 @@ export class Scheduler implements Schedules {
     const { system, scheduling } = this.#parts;
     this.#alarm?.cancel();
     const nextAt = scheduling.nextAt();
-    const delay = Math.min(Math.max((nextAt ?? Number.POSITIVE_INFINITY) - system.now(), 0), lookMsMax);
+    if (nextAt === null) return;
+    const delay = Math.min(Math.max(nextAt - system.now(), 0), lookMsMax);
     this.#alarm = system.setTimer(() => this.#ring(), delay);
   }
 

@@ -18,6 +18,7 @@ interface Ended {
   status: string;
   error: string | null;
   endedAt: number | null;
+  continuedAs: number | null;
 }
 
 export function createHolds(sql: Statements, refreshStatus: RefreshStatus): Holds {
@@ -37,9 +38,15 @@ export function createHolds(sql: Statements, refreshStatus: RefreshStatus): Hold
     refreshStatus(run);
   }
 
+  /** The run that goes on for this one, if it has handed its work on. */
+  function lastOf(run: Ended): Ended {
+    const next = run.continuedAs === null ? undefined : (sql.byRow.get(run.continuedAs) as Ended | undefined);
+    return next === undefined ? run : lastOf(next);
+  }
+
   return {
     wait(run, { run: uid, when, otherwise }) {
-      const dependency = sql.byUid.get(uid) as Ended;
+      const dependency = lastOf(sql.byUid.get(uid) as Ended);
       sql.waitAfter.run({ run, after: dependency.id, when, otherwise });
       if (dependency.endedAt === null) sql.markAwaited.run(dependency.id);
       else judge(run, dependency, { when, otherwise });

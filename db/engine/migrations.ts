@@ -209,4 +209,8 @@ CREATE TABLE secrets (
 ) STRICT, WITHOUT ROWID;
 `,
   },
+  {
+    version: 9,
+    sql: 'CREATE INDEX runs_continued ON runs (continued_as) WHERE continued_as IS NOT NULL;',
+  },
 ];

@@ -10,6 +10,8 @@ export function purge(sql: Statements, run: number): 'purged' | 'live' | { linke
   const parent = sql.liveParentOf.get(run) as { uid: string } | undefined;
   if (parent !== undefined) return { linked: parent.uid };
   sql.keepNewestId.run(run);
+  // SQLite may give its number to another run.
+  for (const forget of [sql.forgetContinued, sql.forgetAfter, sql.forgetReplaces]) forget.run(run);
   sql.dropHistory.run(run);
   sql.dropRun.run(run);
   return 'purged';

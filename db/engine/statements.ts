@@ -51,7 +51,10 @@ const statements = {
       WHERE machine = @machine AND key = @key AND ended_at IS NULL AND replaces IS NULL`,
   endedByKey: `SELECT id, uid, status FROM runs
     WHERE machine = ? AND key = ? AND ended_at IS NOT NULL ORDER BY id DESC LIMIT 1`,
-  byUid: 'SELECT id, uid, machine, status, error, ended_at AS endedAt FROM runs WHERE uid = ?',
+  byUid: `SELECT id, uid, machine, status, error, ended_at AS endedAt, continued_as AS continuedAs
+    FROM runs WHERE uid = ?`,
+  byRow: `SELECT id, uid, machine, status, error, ended_at AS endedAt, continued_as AS continuedAs
+    FROM runs WHERE id = ?`,
   queueOf: 'SELECT places, keep_newest AS keepNewest FROM queues WHERE name = ?',
   supersede: `UPDATE runs SET cancel = @cancel
     WHERE queue = @queue AND admitted = 0 AND ended_at IS NULL AND seq = 0 AND cancel IS NULL AND id NOT IN (
@@ -88,6 +91,9 @@ const statements = {
       SELECT last FROM runs WHERE id = ?
       UNION ALL SELECT t.prev FROM chain JOIN transitions t ON t.id = chain.id WHERE t.prev IS NOT NULL)
     DELETE FROM transitions WHERE id IN (SELECT id FROM chain) AND run <> 0`,
+  forgetContinued: 'UPDATE runs SET continued_as = NULL WHERE continued_as = ?',
+  forgetAfter: 'UPDATE runs SET after_run = NULL WHERE after_run = ?',
+  forgetReplaces: 'UPDATE runs SET replaces = NULL WHERE replaces = ?',
   dropRun: 'DELETE FROM runs WHERE id = ?',
   putLink: `INSERT OR REPLACE INTO run_links (parent, child_id, epoch, child, joined, on_close)
     VALUES (@parent, @childId, @epoch, @child, @joined, @onClose)`,

@@ -44,6 +44,11 @@ export class Fold {
     );
   }
 
+  /** The run was deleted. */
+  forget(run: number): void {
+    this.#runs.delete(run);
+  }
+
   snapshot(run: number): Json {
     return this.#runs.get(run)?.snapshot ?? null;
   }

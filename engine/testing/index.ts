@@ -1,4 +1,4 @@
-export { cancelCall, retryCall, sendCall, startCall, waitCall } from './calls.ts';
+export { cancelCall, killCall, purgeCall, retryCall, sendCall, startCall, waitCall } from './calls.ts';
 export { type Clock, type ClockOptions, createClock, type ProcessClock, settle } from './clock.ts';
 export { drawFaults, type FaultRates, noFaults } from './faults.ts';
 export {

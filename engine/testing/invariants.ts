@@ -1,6 +1,7 @@
 import type { Database } from 'better-sqlite3';
 import { isTerminal, type RunStatus } from '#core/status';
 import type { Json } from '../types.ts';
+import { beginnings } from './beginnings.ts';
 import { Fold } from './fold.ts';
 import { createObserver, type Observed, type ObservedRun, type Observer } from './observed.ts';
 import { rule } from './violation.ts';
@@ -8,6 +9,8 @@ import { rule } from './violation.ts';
 /** Who did what was done since the last check. */
 export interface Actor {
   token: string;
+  /** Its wall clock. */
+  clock?: { now(): number };
 }
 
 export interface InvariantOptions {
@@ -17,6 +20,8 @@ export interface InvariantOptions {
   isHeld(token: string): boolean;
   /** The run has come to this owner. */
   gained?(uid: string, token: string): void;
+  /** Whether an effect of the run is under way in a process that owns it, and was not robbed. */
+  isOpen?(uid: string): boolean;
 }
 
 export interface StartingEffect {
@@ -44,6 +49,7 @@ function partsOf(effectId: string): { uid: string; child: string; epoch: number 
 export class Invariants {
   readonly #observer: Observer;
   readonly #isHeld: (token: string) => boolean;
+  readonly #isOpen: (uid: string) => boolean;
   readonly #gained: (uid: string, token: string) => void;
   readonly #fold = new Fold();
   #before = new Map<number, ObservedRun>();
@@ -54,10 +60,11 @@ export class Invariants {
   /** By run and dedupe mark: how often the run took such an event. */
   readonly #taken = new Map<string, number>();
 
-  constructor({ db, isHeld, gained = () => {} }: InvariantOptions) {
+  constructor({ db, isHeld, gained = () => {}, isOpen = () => false }: InvariantOptions) {
     this.#observer = createObserver(db);
     this.#isHeld = isHeld;
     this.#gained = gained;
+    this.#isOpen = isOpen;
   }
 
   /** The committed rows at the last check. */
@@ -79,6 +86,7 @@ export class Invariants {
     const seen = this.#observer.look();
     if (seen === null) return;
     this.#now = seen;
+    this.#forgetPurged(seen);
     this.#authorship(seen, by);
     this.#history(seen);
     this.#deliveries(seen);
@@ -87,6 +95,8 @@ export class Invariants {
     statuses(seen);
     orphans(seen);
     this.#queues(seen);
+    const clock = by?.clock?.now() ?? null;
+    beginnings({ now: seen, before: this.#before, clock, isOpen: this.#isOpen });
     this.#before = seen.runs;
   }
 
@@ -233,7 +243,20 @@ export class Invariants {
   }
 
   /** Nothing is admitted to a queue that is full. */
-  #queues({ runs }: Observed): void {
+  /** A run that was deleted may have left its number to another. */
+  #forgetPurged({ runs }: Observed): void {
+    for (const [id, { uid, endedAt }] of this.#before) {
+      if (runs.get(id)?.uid === uid) continue;
+      rule(endedAt !== null, 'live-is-kept', () => `${uid} was live, and is gone`);
+      this.#fold.forget(id);
+      this.#before.delete(id);
+      for (const known of [this.#epochs, this.#results])
+        for (const key of known.keys()) if (key.startsWith(`${id}/`)) known.delete(key);
+      for (const key of this.#taken.keys()) if (key.startsWith(`${uid}/`)) this.#taken.delete(key);
+    }
+  }
+
+  #queues({ runs, queues }: Observed): void {
     const entered = new Set<string>();
     for (const [id, run] of runs)
       if (run.queue !== null && run.admitted === 1 && this.#before.get(id)?.admitted !== 1)
@@ -247,7 +270,7 @@ export class Invariants {
           run.status !== 'pending' &&
           run.status !== 'parked',
       ).length;
-      const places = this.#observer.places().get(queue) ?? 1;
+      const places = queues.find(({ name }) => name === queue)?.places ?? 1;
       rule(
         moving <= places,
         'queue-places',
@@ -279,6 +302,10 @@ function ends({ runs, effects, timers, links, inbox }: Observed): void {
     );
 }
 
+/** Something keeps the run from beginning, or has to be asked first. */
+const isHeld = ({ queue, startAt, afterRun, replaces }: ObservedRun): boolean =>
+  queue !== null || startAt !== null || afterRun !== null || replaces !== null;
+
 /** The stored status is what the rows say. */
 function statuses({ runs, effects, links }: Observed): void {
   const known = new Map<number, RunStatus>();
@@ -297,7 +324,7 @@ function statuses({ runs, effects, links }: Observed): void {
         ? 'parked'
         : own.some(({ state }) => state === 'pending') || children.includes('pending')
           ? 'pending'
-          : own.length > 0 || (run.seq === 0 && (run.queue === null || run.admitted === 1))
+          : own.length > 0 || (run.seq === 0 && (run.admitted === 1 || !isHeld(run)))
             ? 'running'
             : 'waiting';
     known.set(id, status);

@@ -9,6 +9,8 @@ export interface Observed {
   links: ObservedLink[];
   /** Events to runs that were not applied yet. */
   inbox: { id: number; run: number; child: string | null; epoch: number | null }[];
+  queues: { name: string; places: number; keepNewest: number | null }[];
+  schedules: ObservedSchedule[];
   /** History rows since the last look. */
   commits: ObservedCommit[];
 }
@@ -28,6 +30,18 @@ export interface ObservedRun {
   queue: string | null;
   admitted: number;
   endedAt: number | null;
+  startAt: number | null;
+  afterRun: number | null;
+  afterWhen: 'done' | 'ended' | 'failed' | null;
+  replaces: number | null;
+  continuedAs: number | null;
+  schedule: string | null;
+  errorCode: string | null;
+}
+
+export interface ObservedSchedule {
+  name: string;
+  overlap: 'skip' | 'queue' | 'allow';
 }
 
 export interface ObservedEffect {
@@ -63,7 +77,8 @@ export function createObserver(db: Database) {
   const dataVersion = db.prepare('PRAGMA data_version').pluck();
   const runs =
     db.prepare(`SELECT id, uid, machine, status, parked, seq, last, epoch, owner, standalone, cancel,
-    queue, admitted, ended_at AS endedAt FROM runs`);
+    queue, admitted, ended_at AS endedAt, start_at AS startAt, after_run AS afterRun, after_when AS afterWhen, replaces,
+    continued_as AS continuedAs, schedule, json_extract(error, '$.code') AS errorCode FROM runs`);
   const effects = db.prepare('SELECT run, child, epoch, src, input, state, attempt FROM effects');
   const timers = db.prepare('SELECT run, timer, epoch FROM timers');
   const links = db.prepare('SELECT parent, child_id AS childId, epoch, child, settled FROM run_links');
@@ -74,7 +89,8 @@ export function createObserver(db: Database) {
     'SELECT id, run, seq, prev, event, patch, snapshot FROM transitions WHERE id > ? ORDER BY id',
   );
   const snapshot = db.prepare('SELECT snapshot FROM runs WHERE id = ?').pluck();
-  const places = db.prepare('SELECT name, places FROM queues');
+  const queues = db.prepare('SELECT name, places, keep_newest AS keepNewest FROM queues');
+  const schedules = db.prepare('SELECT name, overlap FROM schedules');
   let version = -1;
   let lastCommit = 0;
 
@@ -92,6 +108,8 @@ export function createObserver(db: Database) {
         timers: timers.all() as Observed['timers'],
         links: links.all() as ObservedLink[],
         inbox: inbox.all() as Observed['inbox'],
+        queues: queues.all() as Observed['queues'],
+        schedules: schedules.all() as ObservedSchedule[],
         commits: fresh,
       };
     },
@@ -106,8 +124,6 @@ export function createObserver(db: Database) {
       return (uid: string, child: string, epoch: number): EffectAtStart | undefined =>
         row.get({ uid, child, epoch }) as EffectAtStart | undefined;
     })(),
-    places: (): Map<string, number> =>
-      new Map((places.all() as { name: string; places: number }[]).map(({ name, places: n }) => [name, n])),
   };
 }
 

@@ -55,6 +55,8 @@ export interface EndedRun {
   state: string;
   input: Json;
   output: Json | null;
+  /** The run that it handed its work to. */
+  continuedAs: string | null;
   /** Event types of its history. */
   events: string[];
 }

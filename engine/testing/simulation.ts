@@ -46,6 +46,9 @@ export interface SimulationReport {
   failure: Error | null;
 }
 
+/** So often what is parked is retried at the end: by each time the runs that followed it may be parked in turn. */
+const roundsMax = 12;
+
 /** Simulated time within which everything must come to rest once faults have stopped. */
 const restMsMax = 4 * 3600_000;
 
@@ -131,6 +134,7 @@ class Simulation {
       db: this.#observerDb,
       isHeld: locks.isHeld,
       gained: (uid, token) => this.#world.gained(uid, token),
+      isOpen: (uid) => this.#world.isOpen(uid),
     });
     this.#world = new World({
       random,
@@ -170,7 +174,7 @@ class Simulation {
     while (this.#step < this.#steps) await this.#stepWithFaults();
     await this.#heal();
     await this.#rest();
-    for (let round = 0; this.#live().length > 0 && round < 3; round++) {
+    for (let round = 0; this.#live().length > 0 && round < roundsMax; round++) {
       await this.#retryParked();
       await this.#rest();
     }
@@ -284,7 +288,13 @@ class Simulation {
       await this.#drain();
       const live = this.#live();
       const answered = this.#clients.open.length === 0 || live.length > 0;
-      const atRest = live.every(({ status }) => status === 'parked') && answered;
+      const isLive = (id: number | null): boolean => live.some((run) => run.id === id);
+      // One that waits for another moves no sooner than that one does.
+      const atRest =
+        answered &&
+        live.every(
+          ({ status, afterRun, replaces }) => status === 'parked' || isLive(afterRun) || isLive(replaces),
+        );
       if (commits !== this.#commits) quietSince = this.#clock.now();
       if (atRest && this.#clock.now() - quietSince >= quietMs) return;
       rule(
@@ -330,13 +340,14 @@ class Simulation {
     if (process === undefined || this.#scene.atEnd === undefined || this.#hosts.robbed) return;
     const { engine } = process;
     const runs = engine.runs().map(
-      ({ id, machine, status, state, input, output }): EndedRun => ({
+      ({ id, machine, status, state, input, output, continuedAs }): EndedRun => ({
         id,
         machine,
         status: status as EndedRun['status'],
         state,
         input,
         output,
+        continuedAs,
         events: engine.history(id).map(({ event }) => event),
       }),
     );

@@ -110,6 +110,14 @@ export class World {
     this.#told.get(token)?.delete(run);
   }
 
+  /** Whether an effect of the run is under way in a living process that owned it when it started. */
+  isOpen(run: string): boolean {
+    return [...this.#open].some(
+      ({ effectId, process, owned }) =>
+        owned && process.isAlive && !process.robbed && runOf(effectId) === run,
+    );
+  }
+
   /** Its attempts are over: nobody will hear of them. */
   processDied(process: SimulatedProcess): void {
     for (const open of this.#open) if (open.process === process) this.#open.delete(open);

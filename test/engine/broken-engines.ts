@@ -139,6 +139,36 @@ export const brokenEngines: readonly BrokenEngine[] = [
     database: rewriting('VALUES (@run, @seq, @prev,', 'VALUES (@run, @seq, NULL,'),
   },
   {
+    name: 'leaves runs waiting for one that has ended',
+    workload: 'flow',
+    breaks: ['liveness'],
+    database: rewriting('WHERE after_run = ? AND ended_at IS NULL', 'WHERE after_run = ? AND 0'),
+  },
+  {
+    name: 'tells nobody where the work of a run goes on',
+    workload: 'flow',
+    breaks: ['no-orphans'],
+    database: rewriting(
+      'UPDATE run_links SET child = @next WHERE',
+      'UPDATE run_links SET child = @next WHERE 0 AND',
+    ),
+  },
+  {
+    name: 'keeps all that wait in a queue that keeps the newest',
+    workload: 'flow',
+    breaks: ['keeps-newest'],
+    database: rewriting(
+      'UPDATE runs SET cancel = @cancel\n    WHERE',
+      'UPDATE runs SET cancel = @cancel\n    WHERE 0 AND',
+    ),
+  },
+  {
+    name: 'does not see that the last run of a schedule is live',
+    workload: 'flow',
+    breaks: ['schedule-skips'],
+    database: rewriting('WHERE schedule = ? AND ended_at IS NULL', 'WHERE 0 AND schedule = ?'),
+  },
+  {
     name: 'does not store failed attempts',
     workload: 'order',
     faults: { effectFails: 0.5, crashAtPoint: 0.02 },

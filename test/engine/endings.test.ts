@@ -73,6 +73,19 @@ test('kill ends a run that compensates, one that is parked, and one that has not
     assert.deepEqual([status, error?.code], ['cancelled', 'killed']);
 });
 
+test('a kill that comes when the run was just told to begin is heard', async (t) => {
+  const { boot, clock } = laboratory(t);
+  const machine = one();
+  const [a, b] = [boot('a', [machine]), boot('b', [machine])];
+  await b.engine.start(machine, { input, id: 'other' });
+  await a.engine.start(machine, { input, id: 'x' });
+  // It has its first mail, and no turn yet.
+  await b.engine.kill('x');
+  await a.engine.send('x', { type: 'hello' });
+  await clock.advance(5000);
+  assert.equal(a.engine.run('x').error?.code, 'killed');
+});
+
 test('a kill is not forgotten when the owner dies while it waits for an effect', async (t) => {
   const { boot, clock } = laboratory(t);
   const { work, log } = slow(60_000, clock.process('world').setTimer);

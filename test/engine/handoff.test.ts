@@ -135,6 +135,22 @@ test('parents, and runs that come after it, see the last one', async (t) => {
   assert.ok(b.engine.run(then.id).updatedAt >= (counted?.endedAt ?? Number.POSITIVE_INFINITY));
 });
 
+test('a run that is to come after one that has handed on already waits for the last one, too', async (t) => {
+  const machine = counter();
+  const after = one(undefined, 'after');
+  const { boot, clock } = laboratory(t);
+  const { engine } = boot('a', [machine, after]);
+  const { id } = await engine.start(machine, { input: { from: 0, to: 1, options: { delayMs: 5000 } } });
+  await clock.advance(100);
+  const next = engine.run(id).continuedAs ?? '';
+  const wish = { run: id, when: 'done', otherwise: 'park' } as const;
+  const then = await engine.start(after, { input: {} as never, after: wish });
+  await clock.advance(100);
+  assert.deepEqual(engine.run(then.id).waitsFor, [{ for: 'run', run: next, when: 'done' }]);
+  await clock.advance(6000);
+  assert.equal(engine.run(then.id).status, 'done');
+});
+
 test('the new run may be delayed, and is there after a crash between the two', async (t) => {
   const steps: number[] = [];
   const machine = counter(async (n) => void steps.push(n) as never);

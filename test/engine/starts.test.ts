@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { type Definition, defineMachine, type Json } from '#engine/index';
+import { sqliteError } from '#engine/testing/index';
 import { carefulMachine, input, laboratory, one } from './laboratory.ts';
 
 const minute = 60_000;
@@ -207,6 +208,34 @@ test('time, another run, a key and a place: none of them bypasses another', asyn
   end('placed-again');
   await clock.advance(100);
   assert.ok(begun.includes(last));
+});
+
+test('a run that had its place and had not begun does not stand behind one that waits for it', async (t) => {
+  const { machine, begun } = gated();
+  const { boot, clock } = laboratory(t);
+  let fails = false;
+  const a = boot(
+    'a',
+    [machine],
+    {
+      commit(_, commit) {
+        commit();
+        // The place is taken, durably, and the process does not know.
+        if (fails) {
+          fails = false;
+          throw sqliteError('SQLITE_IOERR_FSYNC');
+        }
+      },
+    },
+    { narrow: 1 },
+  );
+  await a.engine.start(machine, { input, id: 'first', queue: 'narrow', delayMs: 100 });
+  await clock.advance(90);
+  fails = true;
+  await clock.advance(20);
+  await a.engine.start(machine, { input, id: 'before', queue: 'narrow', priority: 1 });
+  await clock.advance(5000);
+  assert.deepEqual(begun, ['first']);
 });
 
 test('replace: the old run compensates before the new one begins, whoever owns it', async (t) => {
