@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { toErrorRecord, unrecoverable } from '#core/errors';
 import type { Engine } from '#engine/api';
+import { chartOf } from './chart.ts';
 import type { DashboardParts } from './parts.ts';
 import { runQueryOf } from './query.ts';
 import type { Summaries } from './summary.ts';
@@ -84,10 +85,24 @@ export function createActions(parts: DashboardParts, summaries: Summaries) {
 
   async function send(engine: Engine, run: string, wanted: Action & { action: 'send' }): Promise<void> {
     const { event, dedupe } = wanted;
-    const problems = await parts.checkEvent(engine.run(run).machine, event);
+    const problems = [...unknownEvent(run, event.type), ...(await parts.checkEvent(run, event))];
     if (problems.length > 0)
       throw unrecoverable('usage', problems.join('; '), { subject: run, hint: 'mend the event' });
     await engine.send(run, event, dedupe === undefined ? {} : { dedupe });
+  }
+
+  /** An event that no state of the machine does anything about would be lost without a word. */
+  function unknownEvent(run: string, type: string): string[] {
+    const definition = parts.watch.definition(parts.watch.definitionOf(run));
+    if (definition === undefined) return [];
+    const known = [...new Set(chartOf(definition.config).nodes.flatMap(({ events }) => events))];
+    const taken = known.some(
+      (name) => name === type || (name.endsWith('*') && type.startsWith(name.slice(0, -1))),
+    );
+    const own = known.filter((name) => !/^(xstate|flyd)\./.test(name));
+    return taken
+      ? []
+      : [`${definition.machine} has no event '${type}', only ${own.length === 0 ? 'its own' : own.join(', ')}`];
   }
 
   async function resume(engine: Engine, run: string): Promise<void> {

@@ -8,6 +8,8 @@ export interface ChartNode {
   type: 'atomic' | 'compound' | 'parallel' | 'final' | 'history';
   initial: boolean;
   tags: string[];
+  /** Events that it does something about, by their names. */
+  events: string[];
   /** What runs while the state is active: `src`, or `src#id`. */
   invokes: string[];
 }
@@ -62,6 +64,7 @@ export function chartOf(definition: Json): Chart {
       type: typeOf(config, children.length),
       initial,
       tags: tagsOf(config, id),
+      events: Object.keys(record(config.on)),
       invokes: list(config.invoke).map((each) => invokeName(record(each))),
     });
     const first = initialOf(config);

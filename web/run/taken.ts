@@ -177,10 +177,8 @@ function ends(tree: Tree, id: string): string[] {
 
 /** Events that the states would take now, by their names. */
 export function acceptedEvents(chart: Chart, active: ReadonlySet<string>): string[] {
-  const names = chart.edges
-    .filter(
-      ({ kind, from, event }) => kind === 'event' && active.has(from) && !/^(xstate|flyd)\./.test(event),
-    )
-    .map(({ event }) => event);
+  const names = chart.nodes
+    .filter(({ id }) => active.has(id))
+    .flatMap(({ events }) => events.filter((event) => !/^(xstate|flyd)\./.test(event)));
   return [...new Set(names)].sort();
 }

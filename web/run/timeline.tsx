@@ -8,7 +8,6 @@ import { type Bar, lanesOf, scaleOf } from './spans.ts';
 const laneHeight = 22;
 const nameWidth = 168;
 const lanesInSight = 12;
-/** A live run grows at its end this often; drawing more often shows nothing more. */
 const barWidthMin = 3;
 
 /** What ran when, as bars. A click goes to the step that began it. */
@@ -79,7 +78,7 @@ export function Timeline({
                   {child === undefined ? lane.name : <a href={`/runs/${child.id}`}>{lane.name}</a>}
                 </span>
                 <svg width={scale.width + 4} height={laneHeight} aria-hidden="true">
-                  {lane.bars.map((bar) => (
+                  {legible(lane.bars, scale).map((bar) => (
                     <BarShape key={`${bar.seq}${bar.kind}`} bar={bar} scale={scale} onChoose={onChoose} />
                   ))}
                 </svg>
@@ -103,6 +102,17 @@ export function Timeline({
       </div>
     </section>
   );
+}
+
+/** Of bars that would lie over each other only the first is drawn, and every failure. */
+function legible(bars: readonly Bar[], scale: ReturnType<typeof scaleOf>): Bar[] {
+  let drawnTo = Number.NEGATIVE_INFINITY;
+  return bars.filter((bar) => {
+    const x = scale.place(bar.from);
+    const hidden = x < drawnTo && bar.outcome !== 'failed';
+    if (!hidden) drawnTo = Math.max(x + barWidthMin, scale.place(bar.to));
+    return !hidden;
+  });
 }
 
 function BarShape({
