@@ -66,7 +66,6 @@ export async function serveInspector(session: Session, port: number): Promise<nu
           throw error;
         }
       },
-      checkEvent: async () => [],
       page,
       token: await inspectToken(paths.root),
       actor: userInfo().username,

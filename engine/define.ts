@@ -2,6 +2,7 @@ import type { AnyStateMachine, InputFrom } from 'xstate';
 import type { Effect } from '#core/effect';
 import { unrecoverable } from '#core/errors';
 import type { Definition, DefinitionOf, Implementations } from './definition.ts';
+import type { EventSchema } from './event-schema.ts';
 import { faultsOf } from './refusals.ts';
 import { limitLoops } from './statechart.ts';
 import type { EffectPolicy, Json, RetryWishes } from './types.ts';
@@ -32,6 +33,8 @@ export interface MachineSpec<
    * A child that the machine stops before its end is cancelled either way.
    */
   children?: Readonly<Record<string, { onParentClose?: 'cancel' | 'abandon' }>>;
+  /** Schemas (zod or another Standard Schema) of events from outside, by type: `send` refuses what does not fit. */
+  events?: Readonly<Record<string, EventSchema>>;
   /**
    * Where secrets are, as paths: `input.token`, `context.auth.*`, `event.login.password`, `output.key`. Their
    * values, wherever they turn up, are stored in a table of their own until the run ends, and shown nowhere.
@@ -83,6 +86,7 @@ export function defineMachine<
     ),
     key: spec.key ?? (() => null),
     queue: spec.queue ?? null,
+    events: spec.events ?? {},
     secrets: spec.secrets ?? [],
     effects,
     migrate: spec.migrate ?? {},

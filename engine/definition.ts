@@ -10,6 +10,7 @@ import type {
   TagsFrom,
 } from 'xstate';
 import type { Effect } from '#core/effect';
+import type { EventSchema } from './event-schema.ts';
 import type { EffectPolicy, Json } from './types.ts';
 
 /**
@@ -38,6 +39,8 @@ export interface Definition<
   readonly key: (input: Input) => string | null;
   /** The queue whose places limit how many runs of this machine move at once. */
   readonly queue: string | null;
+  /** What events from outside must be like, by their types. */
+  readonly events: Readonly<Record<string, EventSchema>>;
   /** Where the values are that are stored nowhere but in a table of their own: `input.token`, `context.auth.*`. */
   readonly secrets: readonly string[];
   /** By actor name. */

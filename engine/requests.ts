@@ -1,6 +1,7 @@
 import { type FlydError, unrecoverable } from '#core/errors';
 import type { Commits, QueueSetting, Reads, RunRow, SecretRow } from '#db/engine/index';
 import type { Engine } from './api.ts';
+import { eventProblems } from './event-schema.ts';
 import { hiddenEvent } from './hiding.ts';
 import type { Host } from './host.ts';
 import { toText } from './json.ts';
@@ -125,6 +126,12 @@ export function createRequests({
         });
       const text = toText(event, 'event');
       const row = rowOf(id);
+      const problems = await eventProblems(registry.find(row.machine)?.definition, event);
+      if (problems.length > 0)
+        throw unrecoverable('usage', `the event '${event.type}' does not fit: ${problems.join('; ')}`, {
+          subject: id,
+          hint: "see the schema in the machine's `events`",
+        });
       const secrets = secretsIn(row);
       const hidden = secrets === null ? text : hiddenEvent(text, secrets);
       return writing(() => {

@@ -20,8 +20,6 @@ export interface DashboardParts {
   space(): Promise<Space[]>;
   /** An engine that can move runs; opened when the first button is pressed. */
   act(): Promise<Engine>;
-  /** Problems of an event that is to be sent to a run of a machine; empty when it may be sent. */
-  checkEvent(machine: string, event: { type: string } & Record<string, unknown>): Promise<string[]>;
   page: Page;
   /** Who may look and press: 256 bits as text. */
   token: string;

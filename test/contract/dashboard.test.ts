@@ -212,7 +212,7 @@ test('buttons move runs, and each press is written down, with what came of it', 
       {
         action: 'send',
         outcome: 'usage',
-        detail: { event: { type: 'flyd.cancel' } },
+        detail: { event: 'flyd.cancel', fields: [] },
         actor: 'tester from 127.0.0.1',
       },
     ],

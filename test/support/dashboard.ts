@@ -52,7 +52,6 @@ export async function openStage(
     isAlive: () => true,
     space: async () => [],
     act: async () => engine,
-    checkEvent: async () => [],
     page: { html: '<!doctype html><title>flyd</title>', js: '/* page */', css: '' },
     token,
     actor: 'tester',
