@@ -1,12 +1,14 @@
 import type { Effect } from '#core/effect';
 import { toErrorRecord, unrecoverable } from '#core/errors';
 import { type DriverName, driverNames } from '#core/image';
-import type { Activations, Repairs, Volumes } from '#db/images/index';
+import type { Activations, Repairs, Restored, Volumes } from '#db/images/index';
 import type { VolumeDriver } from '#infra/volumes/driver';
 import type { RepairReport } from '#machines/repair';
 
 export interface StoreRepairDeps {
   repairs: Repairs;
+  restored: Restored;
+  now: () => number;
   volumes: Pick<Volumes, 'list'>;
   activations: Pick<Activations, 'settled' | 'find'>;
   drivers: (name: DriverName) => Pick<VolumeDriver, 'ready' | 'inventory'>;
@@ -25,7 +27,8 @@ export interface StoreRepairDeps {
 
 /**
  * **Does**: detaches stale loops, checks and revives a read-only pool, unmounts and unmaps what no row
- * tells of, and lets the database forget what is gone: then a pull makes it again. Deletes no data: what
+ * tells of, and lets the database forget what is gone: then a pull makes it again. After a restored backup,
+ * what is there and unknown is kept from the garbage collector. Deletes no data: what
  * nobody knows stays in the pool and on the disk, for `flyd gc` or a person.
  * **Safe to repeat because**: each step looks first, and finds nothing left to do.
  * **If killed**: some steps are done; the next call does the rest.
@@ -51,8 +54,23 @@ export const storeRepair =
     await attempt('mounts that nobody knows', () => unmountUnknown(deps));
     for (const name of knownDrivers(deps))
       await attempt(`what ${name} has lost`, () => forgetLost(deps, name));
+    if (deps.restored.takenAt() !== null) {
+      await attempt('what was made after the backup', () => keepUnknown(deps));
+      if (report.failed.length === 0) deps.restored.settle();
+    }
     return report;
   };
+
+/** What a restored database does not know was made after the backup: somebody may want it. */
+async function keepUnknown(deps: StoreRepairDeps): Promise<string[]> {
+  const unknown: string[] = [];
+  for (const name of driverNames) {
+    const { volumes, activations } = await deps.drivers(name).inventory();
+    unknown.push(...[...volumes, ...activations].filter((id) => !isKnown(deps, id)));
+  }
+  deps.restored.keep(unknown, deps.now());
+  return unknown.map((id) => `kept ${id}: it was made after the backup (flyd db forget ${id} lets it go)`);
+}
 
 const knownDrivers = ({ volumes, activations }: StoreRepairDeps): DriverName[] => {
   const used = new Set([...volumes.list(), ...activations.settled()].map(({ driver }) => driver));

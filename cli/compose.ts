@@ -25,6 +25,7 @@ import { poolStateOf } from '#infra/volumes/pool-state';
 import { spaceOf } from '#infra/volumes/space';
 import { createMachines, type Machines } from './machines.ts';
 import { createRepairHost } from './repair-host.ts';
+import { settleRestored } from './restored.ts';
 import type { Session } from './session.ts';
 
 /** The one place that builds the parts of flyd and joins them. */
@@ -105,6 +106,8 @@ export async function openWorkbench({ settings, surroundings }: Session): Promis
     undo.push(() => board.close());
     engine.subscribe((event) => noteProgress(board, event));
     if (settings.verbosity > 0) engine.subscribe((event) => logEvent(log, event));
+    if (images.restored.takenAt() !== null)
+      await settleRestored({ engine, machines, images, owners: paths.owners, isAlive });
     return {
       engine,
       machines,

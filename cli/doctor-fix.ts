@@ -22,6 +22,7 @@ export async function mend(session: Session): Promise<number> {
     const { id } = await engine.start(machines.repair, { input: {} });
     const repair = await follow(engine, id, options);
     if (repair.status === 'done') repaired = repair.output as unknown as RepairReport;
+    else if (repair.error !== null) for (const line of errorLines(repair.error)) out.note(line);
     const restore = stop.received() === null ? await startRestore(bench) : null;
     if (restore !== null) {
       const view = await follow(engine, restore, options);

@@ -201,7 +201,7 @@ export function createMachines(parts: Parts) {
     version: 1,
     machine: repairMachine,
     key: () => 'store',
-    actors: { 'store.repair': storeRepair({ ...db, drivers, host: parts.repairHost }) },
+    actors: { 'store.repair': storeRepair({ ...db, drivers, now, host: parts.repairHost }) },
   });
   const restore = defineMachine({
     name: 'restore',

@@ -3,6 +3,7 @@ import { type ErrorRecord, toErrorRecord } from '#core/errors';
 import { activateCommand } from './activate.ts';
 import { activationsCommand } from './activations.ts';
 import { blobsCommand } from './blobs.ts';
+import { dbCommand } from './db.ts';
 import { deactivateCommand } from './deactivate.ts';
 import { doctorCommand } from './doctor.ts';
 import { exitCodes, exitOfError } from './exit.ts';
@@ -60,6 +61,7 @@ async function main(argv: readonly string[]): Promise<number> {
     unpinCommand,
     gcCommand,
     inspectCommand,
+    dbCommand,
     doctorCommand,
     machinesCommand,
     settingsCommand,

@@ -38,6 +38,7 @@ export const errorCodes = {
   database_corrupt: 'the database is damaged',
   database_foreign: 'the file is a database, but not of flyd',
   database_busy: 'the database stayed locked for too long',
+  database_restored: 'the database was restored from a backup, and that is not dealt with yet',
   database_failed: 'the database refused an operation',
   state_dir_refused: 'the state directory is not safe to use',
   state_dir_newer: 'the state directory was written by a newer version',

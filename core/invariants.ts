@@ -311,7 +311,7 @@ export const invariants: readonly Invariant[] = [
           .map((device) => ({
             subject: String(device),
             says: 'the pool has this device, and nobody knows what it is',
-            fix: 'flyd doctor --fix',
+            fix: `if nobody needs it: dmsetup message POOL 0 'delete ${device}'`,
           })),
         ...records
           .filter(({ id, device }) => settled.has(id) && !there.has(device))

@@ -9,6 +9,7 @@ import { createLeases, type Leases } from './leases.ts';
 import { createLiveRuns } from './live-runs.ts';
 import { imageMigrations } from './migrations.ts';
 import { createRepairs, type Repairs } from './repairs.ts';
+import { createRestored, type Restored } from './restored.ts';
 import { createSweeps, type Sweeps } from './sweep.ts';
 import { createVolumes, type Volumes } from './volumes.ts';
 
@@ -19,6 +20,7 @@ export type {
   ActivationView,
   NewActivation,
 } from './activations.ts';
+export { backUp } from './backup.ts';
 export type { BlobFacts, Blobs, BlobView } from './blobs.ts';
 export { takeCensus } from './census.ts';
 export type { Configs } from './configs.ts';
@@ -26,6 +28,7 @@ export type { Eviction, Evictions, EvictionWish } from './eviction.ts';
 export type { CompleteImage, ImageLayerView, ImageRow, ImageSummary, Images, ImageView } from './images.ts';
 export { type LeaseClaim, type LeaseHold, type Leases, sweepLease } from './leases.ts';
 export type { LostVolumes, Repairs } from './repairs.ts';
+export type { Restored } from './restored.ts';
 export { downloadIdOf, type ObjectAt, type SourceIdentity } from './sources.ts';
 export type { Sweeps } from './sweep.ts';
 export type { NewVolume, VolumePlan, VolumeRow, Volumes, VolumeTree } from './volumes.ts';
@@ -43,6 +46,7 @@ export interface ImageStore {
   sweeps: Sweeps;
   evictions: Evictions;
   repairs: Repairs;
+  restored: Restored;
 }
 
 /** Everything that is known of images, over a database opened with the engine's set and `imageSet`. */
@@ -63,5 +67,6 @@ export function createImageStore(db: Database): ImageStore {
     sweeps: createSweeps(db, live),
     evictions: createEvictions(db, live),
     repairs: createRepairs(db),
+    restored: createRestored(db),
   };
 }

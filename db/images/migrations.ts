@@ -121,4 +121,11 @@ ALTER TABLE images ADD COLUMN config TEXT REFERENCES image_configs (digest);
 CREATE INDEX images_config ON images (config) WHERE config IS NOT NULL;
 `,
   },
+  {
+    version: 4,
+    sql: `
+CREATE TABLE restored (taken_at INTEGER NOT NULL) STRICT;
+CREATE TABLE kept (id TEXT PRIMARY KEY, since INTEGER NOT NULL) STRICT;
+`,
+  },
 ];

@@ -52,8 +52,8 @@ export function createSweeps(db: Database, live: LiveRuns): Sweeps {
     UPDATE volumes SET state = 'removing' WHERE id NOT IN (SELECT id FROM live) RETURNING id`);
 
   const knownIds = {
-    volumes: db.prepare<[], string>('SELECT id FROM volumes').pluck(),
-    activations: db.prepare<[], string>('SELECT id FROM activations').pluck(),
+    volumes: db.prepare<[], string>('SELECT id FROM volumes UNION SELECT id FROM kept').pluck(),
+    activations: db.prepare<[], string>('SELECT id FROM activations UNION SELECT id FROM kept').pluck(),
     blobs: db.prepare<[], string>('SELECT digest FROM blobs').pluck(),
   };
 
