@@ -10,7 +10,12 @@ import { documentOf, type Ended, type Sandbox, until } from './sandbox.ts';
 export interface PullDocument {
   run: string;
   status: string;
-  image: { id: string; endpoint: string | null; layers: { key: string; digest: string; reused: boolean }[] };
+  image: {
+    id: string;
+    chain: string;
+    endpoint: string | null;
+    layers: { key: string; digest: string; reused: boolean }[];
+  };
   base: { id: string; driver: string; reused: boolean };
   activation: { id: string; path: string | null; rootfs: string };
 }

@@ -6,16 +6,22 @@ import test, { type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { familyIn } from '../crash/family.ts';
 import { leftovers, type PullDocument, rows } from '../crash/judge.ts';
-import { documentOf, labFolder, openSandbox, runPull } from '../crash/sandbox.ts';
+import { documentOf, labFolder, openSandbox, runFlyd, runPull } from '../crash/sandbox.ts';
 import { whyNot } from '../support/needs.ts';
 import { diffRootfs, type Rootfs, readRootfs } from '../support/rootfs.ts';
+import { startRealRegistry } from './registry.ts';
 
 /**
- * Two real Debian families that share their first two layers, judged by another implementation: what
- * `umoci unpack` makes of the same layers. FLYD_TEST_IMAGE names a folder that scripts/make-debian-image
- * made (the full families, for instance); without it, a small one is made here.
+ * Three real Debian families, two of which share their first two layers, judged by another implementation:
+ * what `umoci unpack` makes of the same layers. Pulled from a bucket, and from a registry to which skopeo
+ * has copied them. FLYD_TEST_IMAGE names a folder that scripts/make-debian-image made (the full families, for
+ * instance); without it, a small one is made here.
  */
-const needs = ['root', 'overlay', 'erofs', 'mmdebstrap', 'umoci', 'setcap', 'getfattr', 'mount'];
+const commands = ['mmdebstrap', 'umoci', 'skopeo', 'docker-registry', 'setcap', 'getfattr', 'mount'];
+const needs = ['root', 'overlay', 'erofs', ...commands];
+const families = ['golang', 'python', 'distroless'];
+/** What makes images hard is in these: else equality says little. */
+const hard: readonly string[] = ['golang', 'python'];
 const script = fileURLToPath(new URL('../../scripts/make-debian-image', import.meta.url));
 
 function run(command: string, ...args: string[]): void {
@@ -59,12 +65,43 @@ async function pullBoth(
       );
       t.diagnostic(`${driver}: ${name} equals umoci's tree in ${reference.size} entries`);
     }
-    // Their two common layers are one blob each; a driver with a volume for each layer shares those too.
-    assert.equal(rows(sandbox, 'SELECT digest FROM blobs').length, 6);
-    assert.equal(rows(sandbox, 'SELECT id FROM volumes').length, driver === 'copy' ? 2 : 6);
+    // The two common layers are one blob each; a driver with a volume for each layer shares those too.
+    assert.equal(rows(sandbox, 'SELECT digest FROM blobs').length, 8);
+    assert.equal(rows(sandbox, 'SELECT id FROM volumes').length, driver === 'copy' ? 3 : 8);
     assert.deepEqual(leftovers(sandbox), []);
   } finally {
     await sandbox.close();
+  }
+}
+
+/** Each image by way of skopeo and docker-registry; the second time with Docker's types, which gzip the same bytes. */
+async function pullFromRegistry(
+  t: TestContext,
+  lab: string,
+  debian: string,
+  wanted: Map<string, Rootfs>,
+): Promise<void> {
+  const registry = await startRealRegistry(lab);
+  const sandbox = await openSandbox(lab, familyIn(join(debian, 's3'), 'images', 'golang'), 'copy');
+  const pull = async (name: string) => {
+    const args = ['pull', `${registry.host}/${name}`, '--driver', 'copy', '--mount-root', sandbox.mountRoot];
+    return documentOf<PullDocument>(await runFlyd(sandbox, [...args, '--json']));
+  };
+  try {
+    for (const [name, reference] of wanted) {
+      for (const format of ['oci', 'v2s2'] as const)
+        registry.push(join(debian, 'oci'), name, `debian/${name}:${format}`, format);
+      const pulled = await pull(`debian/${name}:oci`);
+      assert.deepEqual(diffRootfs(reference, readRootfs(pulled.activation.rootfs)).slice(0, 40), [], name);
+      const docker = await pull(`debian/${name}:v2s2`);
+      assert.equal(docker.image.chain, pulled.image.chain);
+      assert.equal(docker.base.reused, true);
+      t.diagnostic(`${name}: from the registry as umoci has it, in both formats`);
+    }
+    assert.deepEqual(leftovers(sandbox), []);
+  } finally {
+    await sandbox.close();
+    await registry.close();
   }
 }
 
@@ -73,10 +110,11 @@ test('a pulled Debian image is, entry by entry, what umoci makes of the same lay
   if (missing !== null) return t.skip(missing);
   const lab = labFolder(t);
   const debian = images(lab);
-  const wanted = new Map(['golang', 'python'].map((name) => [name, umociUnpack(lab, debian, name)]));
-  for (const [name, rootfs] of wanted) t.diagnostic(`${name}: ${census(rootfs)}`);
+  const wanted = new Map(families.map((name) => [name, umociUnpack(lab, debian, name)]));
+  for (const [name, rootfs] of wanted) if (hard.includes(name)) t.diagnostic(`${name}: ${census(rootfs)}`);
   for (const driver of ['overlay', 'erofs', 'copy'])
     await t.test(`with the ${driver} driver`, (t) => pullBoth(t, lab, debian, driver, wanted));
+  await t.test('by way of a registry', (t) => pullFromRegistry(t, lab, debian, wanted));
 });
 
 /** That the image has what makes images hard: else equality says little. */

@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs';
 const packages: Readonly<Record<string, string>> = {
   chromium: 'chromium',
   e2fsck: 'e2fsprogs',
+  'docker-registry': 'docker-registry',
   getfattr: 'attr',
   'mkfs.btrfs': 'btrfs-progs',
   ip: 'iproute2',
@@ -13,6 +14,7 @@ const packages: Readonly<Record<string, string>> = {
   mount: 'mount',
   setcap: 'libcap2-bin',
   setfattr: 'attr',
+  skopeo: 'skopeo',
   strace: 'strace',
   thin_check: 'thin-provisioning-tools',
   umoci: 'umoci',

@@ -54,7 +54,7 @@ test('two results differ by what they are, not by their ids and times', () => {
   const document = (id: string, digest: string): PullDocument => ({
     run: id,
     status: 'done',
-    image: { id, endpoint: id, layers: [{ key: 'k', digest, reused: false }] },
+    image: { id, chain: digest, endpoint: id, layers: [{ key: 'k', digest, reused: false }] },
     base: { id, driver: 'copy', reused: false },
     activation: { id, path: id, rootfs: id },
   });

@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { familyPin } from '#actors/family-pin';
 import { familyResolve } from '#actors/family-resolve';
+import { imageVerify } from '#actors/image-verify';
+import { buildLayout } from '../../support/oci/build.ts';
 import {
   openTestParts,
   run,
@@ -133,5 +135,61 @@ describe('family.pin', () => {
     assert.equal(existsSync(lockFile), false);
     await run(familyPin(parts), input);
     assert.equal(existsSync(lockFile), true);
+  });
+});
+
+describe('image.verify', () => {
+  const asked: string[] = [];
+  const verify = async ({ name, digest }: { name: string; digest: string }) => void asked.push(name, digest);
+  const family = (digests: boolean) => ({
+    source: parts.source,
+    family: 'go',
+    choice: null,
+    layers: layers.map(({ ref, blob }) => ({ ...ref, digest: digests ? blob.digest : null })),
+    manifest: null,
+  });
+
+  it('allows everything where there is no policy', async () => {
+    assert.equal(await twice(imageVerify({ verify: null }), family(false)), null);
+  });
+
+  it('has a family judged by one digest over its layers, the same each time', async () => {
+    await twice(imageVerify({ verify }), family(true));
+    const [name, first, , second] = asked;
+    assert.equal(name, 's3://layers/images/go');
+    assert.equal(first, second);
+    const other = { ...family(true), layers: family(true).layers.reverse() };
+    await run(imageVerify({ verify }), other);
+    assert.notEqual(asked.at(-1), first, 'the order of the layers is part of it');
+  });
+
+  it('refuses what cannot be judged, and asks nobody', async () => {
+    const before = asked.length;
+    await assert.rejects(run(imageVerify({ verify }), family(false)), { code: 'image_refused' });
+    assert.equal(asked.length, before);
+  });
+
+  it('stops when told to', () => stopsWhenAborted(imageVerify({ verify }), family(true)));
+});
+
+describe('family.resolve of an OCI layout', () => {
+  it('keeps the config, finds the layout in a bucket by its files, and stops when told to', async () => {
+    const layout = buildLayout(join(parts.bucket, 'images/app'));
+    const image = layout.image({ layers: [{ entries: [{ name: 'a' }] }], config: { User: 'app' } });
+    layout.tag(image.descriptor, 'v1');
+    const input = { source: parts.source, family: 'app', choice: null, lockFile: null };
+    const resolved = await twice(familyResolve(parts), input);
+    assert.equal(resolved.manifest?.digest, image.descriptor.digest);
+    assert.equal(
+      resolved.layers[0]?.key,
+      `images/app/blobs/sha256/${image.layers[0]?.descriptor.digest.slice(7)}`,
+    );
+    assert.match(parts.configs.find(image.config.digest) ?? '', /"User":"app"/);
+    const folder = { ...input, source: { kind: 'layout' as const, path: layout.dir } };
+    const choice = { tag: null, digest: image.descriptor.digest, platform: null };
+    assert.equal((await twice(familyResolve(parts), { ...folder, choice })).pinned, true);
+    await stopsWhenAborted(familyResolve(parts), folder);
+    parts.sweeps.dropConfigs();
+    assert.equal(parts.configs.find(image.config.digest), null, 'no image has it');
   });
 });
