@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import type { Page } from 'playwright-core';
 import { smallFamily } from '../cli/scene.ts';
-import { noBrowser, type Served, screenshot, shows, withDashboard } from './rig.ts';
+import { noBrowser, type Served, shows, withDashboard } from './rig.ts';
 
 const skip = noBrowser ?? false;
 
@@ -57,7 +57,6 @@ test('time travel shows machine, context and effects in flight as they were at e
     assert.equal(new URL(page.url()).searchParams.get('at'), '1');
     await page.reload();
     await shows(page, '.travel output', new RegExp(`step 1 of ${steps}`));
-    await screenshot(page, 'history');
   }),
 );
 

@@ -158,8 +158,8 @@ export async function accessibilityFaults(page: Page): Promise<string[]> {
 export const overflow = (page: Page): Promise<number> =>
   page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
 
-/** Screenshots go where `FLYD_TEST_SCREENSHOTS` says (docs/images, when the README's are made anew). */
-export async function screenshot(page: Page, name: string): Promise<void> {
+/** The README's pictures, which are kept where `FLYD_TEST_SCREENSHOTS` says: docs/images, to make them anew. */
+export async function screenshot(page: Page, name: 'runs' | 'run' | 'host'): Promise<void> {
   const folder = process.env.FLYD_TEST_SCREENSHOTS;
   if (folder !== undefined) await page.screenshot({ path: join(folder, `${name}.png`) });
 }

@@ -73,6 +73,9 @@ test('the package holds what is run and read, and no sources or tests', () => {
     'bin/flyd',
     'bin/flyd.js',
     'dist/cli/main.js',
+    'dist/web/index.html',
+    'dist/web/app.js',
+    'dist/web/app.css',
     'dist/engine/index.d.ts',
     'README.md',
     'docs/engine.md',
@@ -115,6 +118,14 @@ test('the installed command works: workers, natives and the S3 client find their
   assert.equal(status, 'done');
   const motd = join(scratch, 'state/volumes/copy', base.id, 'rootfs/etc/motd');
   assert.equal(readFileSync(motd, 'utf8'), 'hello from the layer\n');
+
+  // The page came with the package, and what lays statecharts out.
+  const state = ['--state-dir', join(scratch, 'state')];
+  const runs = succeed(run(flyd, ['runs', '--machine', 'pull', '--json', ...state], scratch));
+  const [pull] = JSON.parse(runs) as { id: string }[];
+  const file = join(scratch, 'run.html');
+  succeed(run(flyd, ['runs', 'export', pull?.id ?? '', '--out', file, ...state], scratch));
+  assert.match(readFileSync(file, 'utf8'), /"layout":\{"nodes":\{"pull":/);
 });
 
 /** ` ```ts run` blocks of the page, each with the ` ```text output` that follows it. */

@@ -1,6 +1,6 @@
 import { clock, dateTime, duration } from '../data/text.ts';
 import type { MomentDocument, ProgressEntry, RunDocument, RunSummary } from '../data/types.ts';
-import { parentsIn, type Share, sharesOf } from '../runs/progress.ts';
+import { type Share, sharesOf } from '../runs/progress.ts';
 import { Meter } from '../ui/meter.tsx';
 import { Status } from '../ui/status.tsx';
 
@@ -19,7 +19,7 @@ export function Standing({
   now: number;
 }) {
   const { children, effects, timers, view } = doc;
-  const shares = sharesOf(progress, parentsIn(new Map(children.map(({ run }) => [run.id, run]))));
+  const shares = sharesOf(progress, new Map(children.map(({ run }) => [run.id, run])));
   const inFlight = moment?.inFlight ?? [];
   return (
     <section className="standing" aria-label={live ? 'Now' : 'At this step'}>
@@ -73,9 +73,7 @@ function Child({ run, share }: { run: RunSummary; share: Share | null }) {
         {run.machine} <strong>{run.about}</strong>
       </a>{' '}
       <Status run={run} /> <code>{run.state}</code>
-      {run.endedAt === null && share !== null && (
-        <Meter done={share.done} total={share.total} label={`Progress of ${run.about}`} />
-      )}
+      {run.endedAt === null && share !== null && <Meter {...share} label={`Progress of ${run.about}`} />}
       {run.endedAt !== null && <span className="dim"> {duration(run.endedAt - run.createdAt)}</span>}
       {run.error !== null && <span className="trouble-text"> {run.error.message}</span>}
     </li>
@@ -109,7 +107,7 @@ function Waiting({
               {attempt > 0 && <span className="warn"> {attempt} failed attempts</span>}
               {dueAt > now && <span className="warn"> again in {duration(dueAt - now)}</span>}
               {share !== undefined && (
-                <Meter done={share.done} total={share.total} label={`Progress of ${child}`} />
+                <Meter done={share.done} total={share.total} unit="bytes" label={`Progress of ${child}`} />
               )}
               {error !== null && <span className="trouble-text"> {error.message}</span>}
             </li>

@@ -3,30 +3,31 @@ import type { ProgressEntry, RunSummary } from '../data/types.ts';
 export interface Share {
   done: number;
   total: number | null;
+  unit: 'bytes' | 'runs';
 }
 
-/** How far each run is: its own effects and those of the runs below it, in bytes. */
+/** How far live runs are: bytes of their own effects, or how many of the runs below them have ended. */
 export function sharesOf(
   entries: readonly ProgressEntry[],
-  parentsOf: (run: string) => readonly string[],
+  runs: ReadonlyMap<string, RunSummary>,
 ): Map<string, Share> {
   const shares = new Map<string, Share>();
-  for (const { run, done, total, unit } of entries) {
-    if (unit === 'entries') continue;
-    const above = new Set([run]);
-    for (const each of above) for (const parent of parentsOf(each)) above.add(parent);
-    for (const each of above) {
-      const share = shares.get(each) ?? { done: 0, total: 0 };
-      shares.set(each, {
-        done: share.done + done,
-        total: share.total === null || total === null ? null : share.total + total,
+  for (const { id, endedAt } of runs.values())
+    for (const above of ancestorsOf(id, runs)) {
+      const { done, total } = shares.get(above) ?? { done: 0, total: 0 };
+      shares.set(above, {
+        done: done + (endedAt === null ? 0 : 1),
+        total: (total ?? 0) + 1,
+        unit: 'runs',
       });
     }
-  }
+  for (const { run, done, total, unit } of entries)
+    if (unit !== 'entries') shares.set(run, { done, total, unit: 'bytes' });
   return shares;
 }
 
-export const parentsIn =
-  (runs: ReadonlyMap<string, RunSummary>) =>
-  (run: string): readonly string[] =>
-    runs.get(run)?.parents ?? [];
+function ancestorsOf(id: string, runs: ReadonlyMap<string, RunSummary>): Set<string> {
+  const found = new Set(runs.get(id)?.parents);
+  for (const each of found) for (const parent of runs.get(each)?.parents ?? []) found.add(parent);
+  return found;
+}

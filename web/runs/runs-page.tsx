@@ -6,7 +6,7 @@ import type { ProgressEntry, RunSummary } from '../data/types.ts';
 import { Failure } from '../ui/trouble.tsx';
 import { BulkBar } from './bulk.tsx';
 import { Filters, filterOf } from './filters.tsx';
-import { parentsIn, sharesOf } from './progress.ts';
+import { sharesOf } from './progress.ts';
 import { RunsTable } from './runs-table.tsx';
 
 interface ListDocument {
@@ -53,10 +53,10 @@ export function RunsPage() {
   });
 
   const runs = useMemo(() => merged(list?.runs ?? [], changed), [list, changed]);
-  const shares = useMemo(() => {
-    const byId = new Map(runs.map((run) => [run.id, run]));
-    return sharesOf(progress, parentsIn(byId));
-  }, [runs, progress]);
+  const shares = useMemo(
+    () => sharesOf(progress, new Map(runs.map((run) => [run.id, run]))),
+    [runs, progress],
+  );
   return (
     <div className="runs-page">
       <h1 className="hidden">Runs</h1>

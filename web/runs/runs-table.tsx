@@ -125,10 +125,7 @@ function Cells({ run, share, now }: { run: RunSummary; share: Share | null; now:
       {cell('about', <a href={`/runs/${run.id}`}>{run.about || run.id}</a>, run.key ?? run.about)}
       {cell('state', <code>{run.state || '…'}</code>, run.state)}
       {cell('trouble', <TroubleText run={run} now={now} />, run.error?.message)}
-      {cell(
-        'progress',
-        live && share !== null && <Meter done={share.done} total={share.total} label="Progress" />,
-      )}
+      {cell('progress', live && share !== null && <Meter {...share} label="Progress" />)}
       {cell('age', age(now - run.createdAt), `started ${dateTime(run.createdAt)}`)}
       {cell('took', live ? '' : duration((run.endedAt ?? 0) - run.createdAt))}
       {cell('run', <code>{run.id.slice(-8).toLowerCase()}</code>, run.id)}
