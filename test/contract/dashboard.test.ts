@@ -225,6 +225,33 @@ test('buttons move runs, and each press is written down, with what came of it', 
   assert.equal((await stage.fetch(`/api/runs/${id}/actions`, form)).status, 400);
 });
 
+test('a run is set back to a step, copied at one, and killed', async (t) => {
+  const definition = orders({ ship: endless });
+  const stage = await openStage(t, [definition]);
+  const { id } = await stage.engine.start(definition, { input });
+  await untilShipping(stage, id);
+  const act = async (body: unknown, run = id) => {
+    const answer = await stage.post(`/api/runs/${run}/actions`, body);
+    return { status: answer.status, ...((await answer.json()) as { started?: string | null }) };
+  };
+  assert.equal((await act({ action: 'retry', seq: 99 })).status, 404);
+  // The charge would be made twice.
+  assert.equal((await act({ action: 'retry', seq: 1 })).status, 409);
+  const before = stage.engine.history(id).length;
+  assert.equal((await act({ action: 'retry', seq: 2 })).status, 200);
+  while (stage.engine.history(id).length === before) await setImmediate();
+  await untilShipping(stage, id);
+  assert.equal((await act({ action: 'kill', reason: 'enough' })).status, 200);
+  const killed = await stage.engine.wait(id);
+  assert.deepEqual([killed.status, killed.error?.code], ['cancelled', 'killed']);
+  const { started } = await act({ action: 'fork', seq: 1 });
+  assert.ok(started != null && started !== id);
+  await untilShipping(stage, started);
+  assert.deepEqual(stage.engine.run(started).forkedFrom, { run: id, seq: 1 });
+  assert.equal((await act({ action: 'kill' }, started)).status, 200);
+  await stage.engine.wait(started);
+});
+
 test('what a filter shows is moved at once, and not when it shows something else by then', async (t) => {
   const definition = orders({
     ship: endless,
