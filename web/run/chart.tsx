@@ -33,6 +33,9 @@ export function ChartView({ definition, taken }: { definition: Definition; taken
       position: { x: place.x, y: place.y },
       width: place.width,
       height: place.height,
+      // Said beforehand: what React Flow has to measure first has no arrows until then.
+      measured: { width: place.width, height: place.height },
+      handles: handlesOf(place),
       zIndex: index,
       data: { state, look: lookOf(state, taken) },
     };
@@ -87,6 +90,15 @@ export function ChartView({ definition, taken }: { definition: Definition; taken
       </ReactFlow>
     </figure>
   );
+}
+
+/** Where arrows would be tied on; they have ways of their own, but without these none is drawn. */
+function handlesOf({ width, height }: { width: number; height: number }) {
+  const middle = { x: width / 2, width: 1, height: 1 };
+  return [
+    { ...middle, type: 'target' as const, position: Position.Top, y: 0 },
+    { ...middle, type: 'source' as const, position: Position.Bottom, y: height },
+  ];
 }
 
 function lookOf({ id, type, parent }: ChartNode, taken: Taken): string {
