@@ -8,6 +8,7 @@ export const runDocument = (run: RunView) => ({
   version: run.version,
   key: run.key,
   state: run.state,
+  tags: run.tags,
   status: run.status,
   attempts: run.attempts,
   owner: run.owner,
@@ -16,6 +17,7 @@ export const runDocument = (run: RunView) => ({
   endedAt: run.endedAt === null ? null : timeText(run.endedAt),
   nextAt: run.nextAt === null ? null : timeText(run.nextAt),
   parents: run.parents,
+  forkedFrom: run.forkedFrom,
   ...(run.error === null ? {} : { error: errorDocument(run.error) }),
 });
 

@@ -1,6 +1,7 @@
 import { Command, Option } from 'commander';
 import { runStatuses } from '#core/status';
 import { type CommonFlags, withCommon, withWork } from './options.ts';
+import { movingCommands, step } from './runs-moving.ts';
 import type { Act, Session } from './session.ts';
 
 interface ListFlags extends CommonFlags {
@@ -16,8 +17,10 @@ Examples:
   flyd runs                     all of them, oldest first
   flyd runs --live              what has not ended
   flyd runs watch               what is under way, live
+  flyd runs wait 01JD...        until one has ended, whoever carries it on
   flyd runs show 01JD...        one, with the states it passed and how long each took
   flyd runs events 01JD...      its history, step by step
+  flyd runs fork 01JD... --at 3 go on from step 3 with a copy
   flyd runs export 01JD...      the same as one HTML file, to attach to a bug report
   flyd runs cancel 01JD...      stop it, whoever carries it on; what was made is taken back
   flyd runs retry 01JD...       let a parked run try again`;
@@ -78,6 +81,8 @@ export function runsCommand(act: Act): Command {
     ),
   );
 
+  for (const command of movingCommands(act, idHelp)) runs.addCommand(command);
+
   const cancel = new Command('cancel')
     .description('stop a run for good, whoever carries it on, and take back what it made')
     .argument('<run>', idHelp)
@@ -92,14 +97,16 @@ export function runsCommand(act: Act): Command {
   );
 
   const retry = new Command('retry')
-    .description('let a parked or pending run try again, and see it through')
+    .description('let a parked, pending or failed run try again, and see it through')
     .argument('<run>', idHelp)
+    .option('--from <seq>', 'set it back to this step of its history first (`flyd runs events`)', step)
     .option('--no-wait', 'do not wait for layers that are not in the bucket yet: exit 3');
   runs.addCommand(
     withCommon(withWork(retry)).action(
-      act(async (session: Session, run: string, flags: CommonFlags & { wait: boolean }) => {
+      act(async (session: Session, run: string, flags: CommonFlags & { wait: boolean; from?: number }) => {
         const { retryRun } = await import('./runs-move.ts');
-        return retryRun(session, run, { noWait: !flags.wait });
+        const { wait, from } = flags;
+        return retryRun(session, run, { noWait: !wait, ...(from === undefined ? {} : { from }) });
       }),
     ),
   );
