@@ -24,7 +24,8 @@ export function reset(run: LiveRun, mail: Mail & { type: 'event' }, draft: Draft
       },
     );
     draft.operations.push(applied);
-    note(run, event, null, toErrorRecord(error), draft);
+    // Of another name: a history goes on after a `flyd.reset` with what that started.
+    note(run, { ...event, type: 'flyd.reset.refused' }, null, toErrorRecord(error), draft);
     return;
   }
   const wasParked = run.parked !== null;

@@ -47,6 +47,8 @@ export function createRewind(
       const live = liveByKey(ended.machine, ended.key);
       if (live !== undefined) return { conflict: live.uid };
       sql.reopen.run({ run, owner, at });
+      // What it had not taken when it ended, it never will: first of all it is set back.
+      sql.ignoreInbox.run({ run, at });
       sql.sendEvent.run({ run, event, dedupe: null, at });
       parts.refreshStatus(run);
       return 'reopened';

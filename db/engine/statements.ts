@@ -137,6 +137,7 @@ const statements = {
   failed: `SELECT machine, key FROM runs WHERE id = ? AND seq = ? AND status = 'failed'`,
   reopen: `UPDATE runs SET ended_at = NULL, status = 'waiting', error = NULL, output = NULL, owner = @owner, admitted = 0,
     standalone = 1, updated_at = @at WHERE id = @run`,
+  ignoreInbox: `UPDATE events SET applied = @at WHERE run = @run AND direction = 'in' AND applied IS NULL`,
   forgetCancel: 'UPDATE runs SET cancel = NULL WHERE id = ?',
   setOrigin: 'UPDATE runs SET origin = @origin, forked_from = @from WHERE id = @run',
   forkBegun: 'UPDATE runs SET origin = NULL WHERE id = ?',

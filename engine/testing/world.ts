@@ -8,17 +8,25 @@ import { rule } from './violation.ts';
 /** How an effect may fail. `unclassified` is an error without a kind, as a bug throws it. */
 export type FailureKind = 'recoverable' | 'pending' | 'unrecoverable' | 'abort' | 'unclassified';
 
+/** What the world sees of one attempt. */
+export type ActContext<Input> = Pick<
+  EffectContext<Input>,
+  'input' | 'effectId' | 'attempt' | 'saved' | 'heartbeat'
+>;
+
 /** What a simulated effect is. */
 export interface SimulatedEffect<Input, Output> {
   /**
    * What it does to the world, and gives. Called once for each attempt that gets so far; a crash can
    * repeat it with the same `effectId`, so it must be as idempotent as the real one is to be.
    */
-  act(context: { input: Input; effectId: string; attempt: number }): Output;
+  act(context: ActContext<Input>): Output;
   /** The kinds in which it may fail, before or after it has acted. Default: all but `abort`. */
   fails?: readonly FailureKind[];
   /** It takes up to so many simulated milliseconds. Default: 40. */
   msMax?: number;
+  /** The chance that an attempt hangs until it is told to stop: for actors with a timeout or a heartbeat. */
+  stalls?: number;
 }
 
 /** One line of the ledger: what happened to one attempt of one effect. */
@@ -159,12 +167,14 @@ export class World {
   #attempt<Input, Output>(
     open: OpenAttempt,
     simulated: SimulatedEffect<Input, Output>,
-    { input, signal }: EffectContext<Input>,
+    context: EffectContext<Input>,
   ): Promise<Output> {
+    const { signal } = context;
     const { random, rates } = this.#options;
     const { process } = open;
-    const act = this.#fate(open, simulated, input);
-    const deaf = random.chance(rates.deaf);
+    const act = this.#fate(open, simulated, context);
+    const stalls = simulated.stalls !== undefined && !this.healed && random.chance(simulated.stalls);
+    const deaf = random.chance(rates.deaf) && !stalls;
     const msMax = random.chance(rates.instant) ? 0 : (simulated.msMax ?? 40);
     return new Promise((resolve, reject) => {
       const later = (step: () => void): Timer => process.clock.setTimer(step, random.int(msMax + 1));
@@ -173,11 +183,12 @@ export class World {
         if (outcome.ok) resolve(outcome.output);
         else reject(outcome.error);
       };
-      let next = later(() => {
+      const begin = (): void => {
         const outcome = act();
         if (msMax === 0) answer(outcome);
         else next = later(() => answer(outcome));
-      });
+      };
+      let next: Timer = stalls ? { cancel() {} } : later(begin);
       signal.addEventListener('abort', () => {
         if (!process.isAlive || !this.#open.has(open)) return;
         open.winding = true;
@@ -203,10 +214,9 @@ export class World {
   #fate<Input, Output>(
     open: OpenAttempt,
     { act, fails = defaultFails }: SimulatedEffect<Input, Output>,
-    input: Input,
+    { input, effectId, attempt, saved, heartbeat }: EffectContext<Input>,
   ): () => Outcome<Output> {
     const { random, rates } = this.#options;
-    const { effectId, attempt } = open;
     const failing = !this.healed && fails.length > 0 && random.chance(rates.fail);
     const error = failing ? failureOf(random.pick(fails)) : null;
     const failsAfterwards = random.chance(0.5);
@@ -214,7 +224,7 @@ export class World {
       if (error !== null && !failsAfterwards) return { ok: false, error };
       this.#log(open, 'acted');
       try {
-        const output = act({ input, effectId, attempt });
+        const output = act({ input, effectId, attempt, saved, heartbeat });
         return error === null ? { ok: true, output } : { ok: false, error };
       } catch (thrown) {
         return { ok: false, error: thrown };

@@ -141,7 +141,7 @@ test('a run that moves on before it can be set back stays where it is, and says 
   await engine.retry(id, { from: seqOf(engine, id, 'asking') });
   await clock.advance(100);
   assert.equal(engine.run(id).status, 'done');
-  const refused = engine.history(id).find(({ event }) => event === 'flyd.reset');
+  const refused = engine.history(id).find(({ event }) => event === 'flyd.reset.refused');
   assert.equal(refused?.error?.code, 'reset_refused');
 });
 

@@ -27,5 +27,7 @@ export const seeds: readonly { workload: string; seed: number; found: string }[]
   { workload: 'flyd', seed: 103, found: 'a run was forgotten after a fault of the database' },
   { workload: 'flyd', seed: 115, found: 'a run was forgotten after a fault of the database' },
   { workload: 'flyd', seed: 12, found: 'an owner went on with a run that it had lost' },
+  { workload: 'copy', seed: 368, found: 'a reset that was refused hid what was under way' },
+  { workload: 'copy', seed: 565, found: 'a run that was brought back took an older event first' },
   { workload: 'flyd', seed: 142, found: 'an effect ran beside its own aborted attempt' },
 ];

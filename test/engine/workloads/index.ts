@@ -1,5 +1,6 @@
 import type { Workload } from '#engine/testing/index';
 import { batchWorkload } from './batch.ts';
+import { copyWorkload } from './copy.ts';
 import { flowWorkload } from './flow.ts';
 import { flydWorkload } from './flyd.ts';
 import { orderWorkload } from './order.ts';
@@ -12,4 +13,5 @@ export const workloads: readonly Workload[] = [
   talkWorkload,
   flydWorkload,
   flowWorkload,
+  copyWorkload,
 ];
