@@ -13,7 +13,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { unrecoverable } from '#core/errors';
-import { errnoOf } from './durable.ts';
+import { errnoOf, fileError } from './durable.ts';
 import { flock, geteuid, pidfdOpen, pidfdSendSignal } from './sys.ts';
 
 /**
@@ -52,7 +52,13 @@ export function createOwnerLocks({ folder, log }: OwnerLocksOptions): FileOwnerL
   removeAbandoned(folder);
   const nameless = join(folder, `.${randomBytes(16).toString('hex')}`);
   const fd = openLocked(nameless);
-  writeSync(fd, `${JSON.stringify({ pid: process.pid, startTime: startTimeOf(process.pid) })}\n`);
+  try {
+    writeSync(fd, `${JSON.stringify({ pid: process.pid, startTime: startTimeOf(process.pid) })}\n`);
+  } catch (error) {
+    closeSync(fd);
+    removeIfFree(nameless);
+    throw fileError(error, 'write', nameless);
+  }
   const pathOf = (token: string): string => join(folder, checkToken(token));
   let path = nameless;
   let timer: NodeJS.Timeout | undefined;
@@ -98,11 +104,19 @@ export function createOwnerLocks({ folder, log }: OwnerLocksOptions): FileOwnerL
 /** Opens a new file and locks it; again, when somebody who cleans up was faster in between. */
 function openLocked(path: string): number {
   for (;;) {
-    const fd = openSync(path, 'a+', 0o600);
+    const fd = openFile(path);
     flock(fd, 'exclusive', false);
     const named = statSync(path, { throwIfNoEntry: false });
     if (named?.ino === fstatSync(fd).ino) return fd;
     closeSync(fd);
+  }
+}
+
+function openFile(path: string): number {
+  try {
+    return openSync(path, 'a+', 0o600);
+  } catch (error) {
+    throw fileError(error, 'make', path);
   }
 }
 
