@@ -28,8 +28,9 @@ export async function measure(
   });
   try {
     for await (const chunk of stored) {
-      digest.update(chunk);
-      await inflater.write(chunk);
+      const inflating = inflater.write(chunk);
+      digest.update(chunk); // while the thread pool inflates
+      await inflating;
     }
     const { compression, storedBytes, rawBytes } = await inflater.end();
     tap?.end();

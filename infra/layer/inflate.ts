@@ -186,7 +186,10 @@ class ZstdDecoder implements Decoder {
   destroy = (): void => this.#stream.destroy();
 }
 
-/** One of Node's zlib streams as a pair of promises, its errors as ours, its data passed on at once. */
+/**
+ * One of Node's zlib streams as a pair of promises, its errors as ours. Data is passed on in a microtask: by
+ * then Node has sent the thread pool back to work, so inflating goes on while the last piece is hashed.
+ */
 class NodeDecoder {
   readonly #stream: Gunzip | ZstdDecompress;
   #failure: unknown = null;
@@ -195,7 +198,7 @@ class NodeDecoder {
 
   constructor(stream: Gunzip | ZstdDecompress, emit: (raw: Buffer) => void) {
     this.#stream = stream;
-    stream.on('data', (raw: Buffer) => {
+    const pass = (raw: Buffer): void => {
       if (this.#failure !== null) return;
       try {
         emit(raw);
@@ -203,7 +206,8 @@ class NodeDecoder {
         this.#fail(error);
         stream.destroy();
       }
-    });
+    };
+    stream.on('data', (raw: Buffer) => queueMicrotask(() => pass(raw)));
     stream.on('error', (error) => this.#fail(asCorrupt(error)));
     stream.on('end', () => {
       this.#ended = true;
