@@ -156,7 +156,8 @@ function takes(type: ImageNode['type'], name: string): boolean {
 function check(xattr: Xattr, entry: Buffer): Xattr {
   const { name, value } = xattr;
   const key = keyOf(name);
-  if (value.length > 0xffff) throw unsupported(`xattr ${key} is too large`, entry);
+  // XATTR_NAME_MAX and XATTR_SIZE_MAX of linux/limits.h, the second less one.
+  if (name.length > 255 || value.length > 0xffff) throw unsupported(`xattr ${key} is too large`, entry);
   const isAcl = key.startsWith('system.posix_acl_');
   // linux/posix_acl_xattr.h: a version, 2, then entries of eight bytes.
   const badAcl = isAcl && (value.length < 4 || value.length % 8 !== 4 || value.readUInt32LE(0) !== 2);

@@ -18,6 +18,7 @@ export const kinds: readonly Kind[] = [
   { name: 'engine', proves: 'durable runs', by: 'tests', sideBySide: 'cores', minutesMax: 6 },
   { name: 'contract', proves: 'drivers, servers, locks', by: 'tests', sideBySide: 'cores', minutesMax: 8 },
   { name: 'hostile', proves: 'bad layers and bad servers', by: 'tests', sideBySide: 'cores', minutesMax: 10 },
+  { name: 'fuzz', proves: 'random input', by: 'tests', sideBySide: 'cores', minutesMax: 10 },
   { name: 'cli', proves: 'the command', by: 'tests', sideBySide: 'cores', minutesMax: 10 },
   { name: 'browser', proves: 'the dashboard in Chromium', by: 'tests', sideBySide: 'one', minutesMax: 8 },
   { name: 'package', proves: 'what npm installs', by: 'tests', sideBySide: 'one', minutesMax: 6 },

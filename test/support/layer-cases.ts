@@ -5,11 +5,11 @@ import { after, before, describe, it } from 'node:test';
 import { FlydError } from '#core/errors';
 import type { Limits } from '#core/limits';
 import type { WarningCode } from '#infra/layer/report';
-import { isRoot, LayerStack, overlayProblem } from './layer-stack.ts';
+import { imageProblem, isRoot, LayerStack, overlayProblem } from './layer-stack.ts';
 import { type TarEntry, tar } from './tar-builder.ts';
 import { diffTrees, type Entry, listTree } from './tree.ts';
 
-/** What a stack of layers must come to, in both forms. */
+/** What a stack of layers must come to, in every form. */
 export interface Case {
   /** Numbers of docs/layers.md, or the CVE. */
   rule: string;
@@ -35,10 +35,14 @@ export const defaults = { type: 'dir', mode: 0o755, uid: 0, gid: 0, mtimeNs: 0n 
 export const builderTime = 1_700_000_000n * 1_000_000_000n;
 export const sized = (text: string) => ({ size: Buffer.byteLength(text) });
 
-/** Runs cases in flat form, beside a folder that nothing may touch, and compares with the kernel's overlay of the same layers. */
+/**
+ * Runs cases in flat form, beside a folder that nothing may touch, and compares with the kernel's overlay of
+ * the same layers in overlay's form, and as EROFS images.
+ */
 export function runCases(group: string, cases: readonly Case[]): void {
   describe(`layers: ${group}`, () => {
     const noOverlay = overlayProblem();
+    const noImages = imageProblem();
     let stack: LayerStack;
     let outside = '';
     before(() => {
@@ -65,13 +69,23 @@ export function runCases(group: string, cases: readonly Case[]): void {
           guarded(() => {
             assertFails(() => stack.flat(layers, one.limits), fails, one.names);
             assertFails(() => stack.overlay(layers, one.limits), fails, one.names);
+            assertFails(() => stack.images(layers, one.limits), fails, one.names);
           }),
         );
         continue;
       }
       it(title, { skip: noRoot }, () => guarded(() => assertFlat(stack, one, layers)));
       it(`${title}, as an overlay`, { skip: noRoot || noOverlay }, () =>
-        guarded(() => assertSame(stack, one, layers)),
+        guarded(() => {
+          const { lowers } = stack.overlay(layers, one.limits);
+          assertSame(stack, one, layers, stack.merge(lowers));
+        }),
+      );
+      it(`${title}, as images`, { skip: noRoot || noImages }, () =>
+        guarded(() => {
+          const { lowers } = stack.images(layers, one.limits);
+          assertSame(stack, one, layers, stack.mergeImages(lowers));
+        }),
       );
     }
   });
@@ -106,8 +120,8 @@ function assertFlat(stack: LayerStack, one: Case, layers: readonly Buffer[]): vo
   for (const code of one.warns ?? []) assert.ok(codes.includes(code), `no warning ${code}, but ${codes}`);
 }
 
-function assertSame(stack: LayerStack, one: Case, layers: readonly Buffer[]): void {
+/** A merged tree of the same layers must be that of the flat form. */
+function assertSame(stack: LayerStack, one: Case, layers: readonly Buffer[], merged: string): void {
   const { rootfs } = stack.flat(layers, one.limits);
-  const { lowers } = stack.overlay(layers, one.limits);
-  assert.deepEqual(diffTrees(listTree(rootfs), listTree(stack.merge(lowers))), [], 'flat | overlay');
+  assert.deepEqual(diffTrees(listTree(rootfs), listTree(merged)), [], 'flat | merged');
 }

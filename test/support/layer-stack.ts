@@ -1,14 +1,17 @@
+import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { defaultLimits, type Limits } from '#core/limits';
+import { applyToImage } from '#infra/erofs/apply';
+import { rootName } from '#infra/erofs/lowers';
 import { type Applied, applyLayer } from '#infra/layer/apply';
 import { BlockReader, sourceOf } from '#infra/layer/source';
 import * as sys from '#infra/sys';
 
 export const isRoot = process.geteuid?.() === 0;
 
-/** Applies raw layers in temporary folders, in both forms, and shows the merged tree. Call `remove` at the end. */
+/** Applies raw layers in temporary folders, in every form, and shows the merged tree. Call `remove` at the end. */
 export class LayerStack {
   readonly base = fs.mkdtempSync(path.join(os.tmpdir(), 'flyd-layers-'));
   readonly #mounts: string[] = [];
@@ -40,6 +43,30 @@ export class LayerStack {
     return { lowers, applied };
   }
 
+  /** An EROFS image a layer, as the erofs driver makes them; nearest first, the top one included. */
+  images(layers: readonly Buffer[], limits: Partial<Limits> = {}) {
+    const lowers: string[] = [];
+    const applied: Applied[] = [];
+    for (const layer of layers) {
+      const path = `${this.folder('image')}/layer.erofs`;
+      const target = { form: 'image' as const, path, lowers: [...lowers] };
+      applied.push(applyToImage(blocksOf(layer), target, { ...defaultLimits, ...limits }));
+      lowers.unshift(path);
+    }
+    return { lowers, applied };
+  }
+
+  /** Mounts images and an overlay over them, read-only, by the kernel. */
+  mergeImages(images: readonly string[]): string {
+    const folders = images.map((image) => {
+      const at = this.folder('erofs');
+      mountImage(image, at);
+      this.#mounts.push(at);
+      return `${at}/${rootName}`;
+    });
+    return this.merge(folders);
+  }
+
   /** Mounts folders in overlay's form, nearest first, read-only, by the kernel. */
   merge(lowers: readonly string[], options = ''): string {
     const merged = this.folder('merged');
@@ -51,8 +78,21 @@ export class LayerStack {
   }
 
   remove(): void {
-    for (const at of this.#mounts.splice(0)) sys.umount2(at, sys.MNT_DETACH);
+    for (const at of this.#mounts.splice(0).reverse()) sys.umount2(at, sys.MNT_DETACH);
     fs.rmSync(this.base, { recursive: true, force: true });
+  }
+}
+
+/** Odd pieces: nothing may depend on how the bytes arrive. */
+const blocksOf = (layer: Buffer) => new BlockReader(sourceOf(layer, 700));
+
+/** As a file where the kernel can (Linux 6.12), else by a loop device. */
+function mountImage(image: string, at: string): void {
+  try {
+    sys.mount(image, at, 'erofs', sys.MS_RDONLY, null);
+  } catch (error) {
+    if (!sys.isErrno(error, 'ENOTBLK', 'ENODEV', 'EINVAL')) throw error;
+    execFileSync('mount', ['-n', '-i', '-t', 'erofs', '-o', 'loop,ro', image, at], { stdio: 'pipe' });
   }
 }
 
@@ -65,9 +105,22 @@ function apply(
   privileged: boolean,
 ): Applied {
   const all = { ...defaultLimits, ...limits };
-  // Odd pieces: nothing may depend on how the bytes arrive.
-  const blocks = new BlockReader(sourceOf(layer, 700));
-  return applyLayer(blocks, { rootfs, form, lowers: [...lowers], privileged }, all);
+  return applyLayer(blocksOf(layer), { rootfs, form, lowers: [...lowers], privileged }, all);
+}
+
+/** Why the kernel mounts no EROFS images here, and what to do; false when it does. */
+export function imageProblem(): string | false {
+  const problem = overlayProblem();
+  if (problem !== false) return problem;
+  const stack = new LayerStack();
+  try {
+    stack.mergeImages(stack.images([Buffer.alloc(0)]).lowers);
+    return false;
+  } catch (error) {
+    return `needs EROFS in the kernel (${error}): modprobe erofs`;
+  } finally {
+    stack.remove();
+  }
 }
 
 /** Why the kernel mounts no overlay over temporary folders here, and what to do; false when it does. */
