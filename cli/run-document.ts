@@ -16,6 +16,13 @@ export const runDocument = (run: RunView) => ({
   updatedAt: timeText(run.updatedAt),
   endedAt: run.endedAt === null ? null : timeText(run.endedAt),
   nextAt: run.nextAt === null ? null : timeText(run.nextAt),
+  queue: run.queue,
+  priority: run.priority,
+  waitsFor: run.waitsFor.map((hold) =>
+    hold.for === 'time' ? { ...hold, until: timeText(hold.until) } : hold,
+  ),
+  continuedAs: run.continuedAs,
+  labels: run.labels,
   parents: run.parents,
   forkedFrom: run.forkedFrom,
   ...(run.error === null ? {} : { error: errorDocument(run.error) }),

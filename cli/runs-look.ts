@@ -1,5 +1,5 @@
 import type { RunStatus } from '#core/status';
-import type { HistoryRow, RunView } from '#engine/types';
+import type { HistoryRow, Hold, RunView } from '#engine/types';
 import { exitCodes } from './exit.ts';
 import { findRun } from './find-run.ts';
 import { errorLines, table, timeText } from './output.ts';
@@ -38,8 +38,31 @@ const rowOf = (run: RunView): string[] => [
   run.status,
   run.state,
   timeText(run.updatedAt),
-  run.error?.message ?? aboutOf(run),
+  run.error?.message ?? (waitingText(run, Date.now()) || aboutOf(run)),
 ];
+
+/** What a run waits for that has not begun, and since when; empty for one that has. */
+export function waitingText(
+  { waitsFor, createdAt }: Pick<RunView, 'waitsFor' | 'createdAt'>,
+  now: number,
+): string {
+  // A time that has come, while something else has not, is no reason.
+  const reasons = waitsFor.filter((hold) => hold.for !== 'time' || hold.until > now).map(reasonOf);
+  return reasons.length === 0 ? '' : `waits since ${timeText(createdAt)} ${reasons.join(' and ')}`;
+}
+
+function reasonOf(hold: Hold): string {
+  switch (hold.for) {
+    case 'time':
+      return `until ${timeText(hold.until)}`;
+    case 'run':
+      return `for run ${hold.run} to be ${hold.when}`;
+    case 'key':
+      return `for run ${hold.run}, which it replaces, to end`;
+    case 'queue':
+      return `for a place in queue ${hold.queue}`;
+  }
+}
 
 /** The one word of its input that tells it from the others of its machine. */
 function aboutOf({ input }: RunView): string {
@@ -61,6 +84,9 @@ export async function showRun(session: Session, id: string): Promise<number> {
     out.say(`  created  ${timeText(run.createdAt)}`);
     out.say(`  updated  ${timeText(run.updatedAt)}`);
     if (run.owner !== null) out.say(`  owner    ${run.owner}`);
+    const waiting = waitingText(run, Date.now());
+    if (waiting !== '') out.say(`  begins   ${waiting}`);
+    if (run.continuedAs !== null) out.say(`  goes on  in run ${run.continuedAs}`);
     if (run.nextAt !== null) out.say(`  due      ${timeText(run.nextAt)}`);
     out.say(`  input    ${JSON.stringify(run.input)}`);
     if (run.output !== null) out.say(`  output   ${JSON.stringify(run.output)}`);

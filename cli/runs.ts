@@ -1,4 +1,4 @@
-import { Command, Option } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import { runStatuses } from '#core/status';
 import { type CommonFlags, withCommon, withWork } from './options.ts';
 import { movingCommands, step } from './runs-moving.ts';
@@ -23,7 +23,10 @@ Examples:
   flyd runs fork 01JD... --at 3 go on from step 3 with a copy
   flyd runs export 01JD...      the same as one HTML file, to attach to a bug report
   flyd runs cancel 01JD...      stop it, whoever carries it on; what was made is taken back
-  flyd runs retry 01JD...       let a parked run try again`;
+  flyd runs retry 01JD...       let a parked run try again
+  flyd runs kill 01JD...        end it at once, and leave what it made
+  flyd runs purge 01JD...       delete one that has ended, and its history
+  flyd runs purge --ended-for 30`;
 
 export function runsCommand(act: Act): Command {
   const runs = new Command('runs').description('what was done, and what is under way');
@@ -96,6 +99,32 @@ export function runsCommand(act: Act): Command {
     ),
   );
 
+  const kill = new Command('kill')
+    .description('end a run at once, whoever carries it on, and leave what it made to `flyd gc`')
+    .argument('<run>', idHelp)
+    .option('--reason <text>', 'kept in the history');
+  runs.addCommand(
+    withCommon(withWork(kill)).action(
+      act(async (session: Session, run: string, flags: CommonFlags & { reason?: string }) => {
+        const { killRun } = await import('./runs-end.ts');
+        return killRun(session, run, flags.reason ?? 'asked for on the command line');
+      }),
+    ),
+  );
+
+  const purge = new Command('purge')
+    .description('delete runs that have ended, their histories, and the runs below them; images stay')
+    .argument('[runs...]', idHelp)
+    .addOption(new Option('--ended-for <days>', 'instead: all that ended so long ago').argParser(daysOf));
+  runs.addCommand(
+    withCommon(withWork(purge)).action(
+      act(async (session: Session, wanted: string[], { endedFor }: CommonFlags & { endedFor?: number }) => {
+        const { purgeRuns } = await import('./runs-end.ts');
+        return purgeRuns(session, { runs: wanted, ...(endedFor === undefined ? {} : { endedFor }) });
+      }),
+    ),
+  );
+
   const retry = new Command('retry')
     .description('let a parked, pending or failed run try again, and see it through')
     .argument('<run>', idHelp)
@@ -111,6 +140,12 @@ export function runsCommand(act: Act): Command {
     ),
   );
   return runs;
+}
+
+function daysOf(text: string): number {
+  const days = Number(text);
+  if (text.trim() === '' || !(days >= 0)) throw new InvalidArgumentError('give a number of days.');
+  return days;
 }
 
 const idHelp = 'its id, or the start of it';

@@ -75,6 +75,7 @@ export const runs = z.array(
     owner: z.string().nullable(),
     createdAt: time,
     updatedAt: time,
+    waitsFor: z.array(z.looseObject({ for: z.enum(['time', 'run', 'key', 'queue']) })),
     error: error.optional(),
   }),
 );
