@@ -91,6 +91,11 @@ export const activateMachine = setup({
             src: 'activation.record',
             input: ({ context }) => context.result as ActivationResult,
             onDone: '#activate.activated',
+            // A mount that the database does not know of would be nobody's.
+            onError: {
+              target: '#activate.removing',
+              actions: { type: 'keepError', params: ({ event }) => ({ error: event.error }) },
+            },
           },
         },
       },
@@ -117,5 +122,6 @@ export const activateMachine = setup({
     failed: { type: 'final', tags: ['failed'] },
     cancelled: { type: 'final', tags: ['cancelled'] },
   },
-  output: ({ context }) => context.result ?? ({ error: context.error } as never),
+  output: ({ context: { result, error } }) =>
+    error === null ? (result as ActivationResult) : ({ error } as never),
 });

@@ -288,6 +288,10 @@ export const imageMachine = setup({
           target: 'complete',
           actions: { type: 'keepRegistered', params: ({ event }) => ({ registered: event.output }) },
         },
+        onError: {
+          target: 'releasing',
+          actions: { type: 'keepError', params: ({ event }) => ({ error: event.error }) },
+        },
       },
     },
     releasing: {
@@ -312,5 +316,6 @@ export const imageMachine = setup({
     failed: { type: 'final', tags: ['failed'] },
     cancelled: { type: 'final', tags: ['cancelled'] },
   },
-  output: ({ context }) => (hasBase(context) ? resultOf(context) : ({ error: context.error } as never)),
+  output: ({ context }) =>
+    context.error === null && hasBase(context) ? resultOf(context) : ({ error: context.error } as never),
 });
