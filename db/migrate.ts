@@ -12,6 +12,19 @@ export interface MigrationSet {
   migrations: readonly Migration[];
 }
 
+/** Whether every set is there in the very version that this build knows. Writes nothing. */
+export function isMigrated(db: Database, sets: readonly MigrationSet[]): boolean {
+  const has = db.prepare("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'schema_sets'").get();
+  if (has === undefined) return false;
+  const stored = db.prepare('SELECT name, version FROM schema_sets').all() as {
+    name: string;
+    version: number;
+  }[];
+  return sets.every(({ name, migrations }) =>
+    stored.some((set) => set.name === name && set.version === (migrations.at(-1)?.version ?? 0)),
+  );
+}
+
 /**
  * Brings every set up to date inside one immediate transaction. Two processes may do it at once: the
  * second finds the work done. Throws `database_newer` when a set was written by a newer version.

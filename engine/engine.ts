@@ -89,14 +89,12 @@ export function openEngine(options: EngineOptions): Engine {
     if (lock !== null) return;
     const held = owners.hold(token);
     try {
-      for (const { hash, config, definition } of registry.all())
-        commits.putDefinition({
-          hash,
-          config,
-          machine: definition.name,
-          version: definition.version,
-          at: system.now(),
-        });
+      const at = system.now();
+      commits.putDefinitions(
+        registry.all().map(({ hash, config, definition: { name: machine, version } }) => ({
+          ...{ hash, config, machine, version, at },
+        })),
+      );
       for (const [name, setting] of queues) commits.setQueue(name, setting);
     } catch (fault) {
       held.release();

@@ -179,15 +179,26 @@ export function stateName(value: unknown): string {
     .join('+');
 }
 
+interface Description {
+  hash: string;
+  config: string;
+}
+/** A machine never changes, and several engines may be opened on it. */
+const descriptions = new WeakMap<AnyStateMachine, Description>();
+
 /** A hash of what is executed, and the definition as data for those who draw it. */
-export function describeMachine(machine: AnyStateMachine): { hash: string; config: string } {
+export function describeMachine(machine: AnyStateMachine): Description {
+  const known = descriptions.get(machine);
+  if (known !== undefined) return known;
   const config = JSON.stringify(machine.config, (key, value: unknown) => {
     if (key === 'context' && typeof value !== 'function') return undefined;
     return typeof value === 'function'
       ? { function: (value as { type?: string }).type ?? value.name }
       : value;
   });
-  return { hash: createHash('sha256').update(config).digest('hex'), config };
+  const description = { hash: createHash('sha256').update(config).digest('hex'), config };
+  descriptions.set(machine, description);
+  return description;
 }
 
 interface RawAction {

@@ -70,7 +70,7 @@ async function work(given: string): Promise<void> {
       })),
     } satisfies News),
   );
-  process.disconnect();
+  process.disconnect?.();
 }
 
 function printFailure({ seed, workload, message, trace }: News['failed'][number]): void {

@@ -23,6 +23,15 @@ import { createStarting } from './starting.ts';
 import { prepareAll } from './statements.ts';
 import { createRefreshStatus } from './statuses.ts';
 
+/** The definition of a machine, kept once for each hash: what drew a run can be drawn again. */
+export interface NewDefinition {
+  hash: string;
+  machine: string;
+  version: number;
+  config: string;
+  at: number;
+}
+
 export interface Commits {
   /** Writes what many runs did at once, in one transaction and one fsync. A run whose fence is lost is left out. */
   commit(writes: readonly RunWrite[]): Committed[];
@@ -51,13 +60,7 @@ export interface Commits {
   fork(run: NewRun, wish: ForkWish): StartedRow | { conflict: string };
   readonly schedules: Scheduling;
   readonly compaction: Compaction;
-  putDefinition(definition: {
-    hash: string;
-    machine: string;
-    version: number;
-    config: string;
-    at: number;
-  }): void;
+  putDefinitions(definitions: readonly NewDefinition[]): void;
 }
 
 /** The statements that write runs. All go through immediate transactions, retried while the database is locked. */
@@ -138,6 +141,9 @@ export function createCommits(db: Database): Commits {
         sql.dropRetries.run(run);
         refreshStatus(run);
       }),
-    putDefinition: (definition) => write(db, () => void sql.putDefinition.run(definition)),
+    putDefinitions: (definitions) =>
+      write(db, () => {
+        for (const definition of definitions) sql.putDefinition.run(definition);
+      }),
   };
 }

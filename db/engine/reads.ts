@@ -1,5 +1,6 @@
 import type { Database } from 'better-sqlite3';
 import { drizzle, orm } from '../drizzle.ts';
+import { once } from '../lazy.ts';
 import { write } from '../open.ts';
 import type { EffectRow, EventRow, LinkRow, RunRow, SecretRow, TimerRow } from './records.ts';
 import { definitions, effects, events, runLinks, runs, secrets, timers, type transitions } from './schema.ts';
@@ -27,137 +28,181 @@ export function createReads(db: Database) {
   const runColumns = orm.getTableColumns(runs);
 
   /** Rows of a run from the newest back, by the `prev` pointers. */
-  const walk = db.prepare(`WITH RECURSIVE chain(id) AS (
+  const walk = once(() =>
+    db.prepare(`WITH RECURSIVE chain(id) AS (
       SELECT last FROM runs WHERE id = ?
       UNION ALL SELECT t.prev FROM chain JOIN transitions t ON t.id = chain.id WHERE t.prev IS NOT NULL)
     SELECT t.id, t.run, t.seq, t.prev, t.at, t.event, t.from_state AS fromState, t.to_state AS toState, t.effects,
       t.ms, t.error, t.definition, t.patch, t.snapshot, t.timers
-    FROM chain JOIN transitions t ON t.id = chain.id ORDER BY t.id`);
-  const dataVersion = db.prepare('PRAGMA data_version').pluck();
-  const claim = db.prepare(
-    'UPDATE runs SET owner = @to WHERE id = @run AND owner IS @from AND ended_at IS NULL',
+    FROM chain JOIN transitions t ON t.id = chain.id ORDER BY t.id`),
   );
-  const liveRuns = db.prepare('SELECT id, owner FROM runs WHERE ended_at IS NULL ORDER BY id');
-  const uidOf = db.prepare('SELECT uid FROM runs WHERE id = ?').pluck();
-  const liveParents = db
-    .prepare(
-      'SELECT p.id FROM run_links l JOIN runs p ON p.id = l.parent WHERE l.child = ? AND p.ended_at IS NULL',
-    )
-    .pluck();
-  const ownedBy = db.prepare('SELECT id FROM runs WHERE owner = ? AND ended_at IS NULL ORDER BY id').pluck();
-  const disown = db.prepare('UPDATE runs SET owner = NULL WHERE owner = ? AND ended_at IS NULL');
-  const held = db
-    .prepare(`SELECT id FROM runs
+  const dataVersion = once(() => db.prepare('PRAGMA data_version').pluck());
+  const claim = once(() =>
+    db.prepare('UPDATE runs SET owner = @to WHERE id = @run AND owner IS @from AND ended_at IS NULL'),
+  );
+  const liveRuns = once(() => db.prepare('SELECT id, owner FROM runs WHERE ended_at IS NULL ORDER BY id'));
+  const uidOf = once(() => db.prepare('SELECT uid FROM runs WHERE id = ?').pluck());
+  const liveParents = once(() =>
+    db
+      .prepare(
+        'SELECT p.id FROM run_links l JOIN runs p ON p.id = l.parent WHERE l.child = ? AND p.ended_at IS NULL',
+      )
+      .pluck(),
+  );
+  const ownedBy = once(() =>
+    db.prepare('SELECT id FROM runs WHERE owner = ? AND ended_at IS NULL ORDER BY id').pluck(),
+  );
+  const disown = once(() => db.prepare('UPDATE runs SET owner = NULL WHERE owner = ? AND ended_at IS NULL'));
+  const held = once(() =>
+    db
+      .prepare(`SELECT id FROM runs
       WHERE owner = ? AND ended_at IS NULL AND seq = 0 AND (after_run IS NOT NULL OR replaces IS NOT NULL)`)
-    .pluck();
-  const foreignHolds = db.prepare(`SELECT DISTINCT d.id, d.owner FROM runs r
+      .pluck(),
+  );
+  const foreignHolds = once(() =>
+    db.prepare(`SELECT DISTINCT d.id, d.owner FROM runs r
     JOIN runs d ON d.id = r.after_run OR d.id = r.replaces
-    WHERE r.owner = @owner AND r.ended_at IS NULL AND r.seq = 0 AND d.ended_at IS NULL AND d.owner IS NOT @owner`);
-  const placeHolders = db.prepare(`SELECT id, owner FROM runs WHERE queue = @queue AND admitted = 1
-    AND ended_at IS NULL AND status NOT IN ('pending', 'parked') AND owner IS NOT @owner`);
+    WHERE r.owner = @owner AND r.ended_at IS NULL AND r.seq = 0 AND d.ended_at IS NULL AND d.owner IS NOT @owner`),
+  );
+  const placeHolders = once(() =>
+    db.prepare(`SELECT id, owner FROM runs WHERE queue = @queue AND admitted = 1
+    AND ended_at IS NULL AND status NOT IN ('pending', 'parked') AND owner IS NOT @owner`),
+  );
   // Apart for the owners below and above: so that it costs nothing where there is no other owner.
-  const ahead = db
-    .prepare(
-      ['<', '>']
-        .map(
-          (side) => `SELECT DISTINCT owner FROM runs
+  const ahead = once(() =>
+    db
+      .prepare(
+        ['<', '>']
+          .map(
+            (side) => `SELECT DISTINCT owner FROM runs
             WHERE queue = @queue AND owner ${side} @owner AND admitted = 0 AND ended_at IS NULL AND seq = 0
               AND cancel IS NULL AND parked IS NULL AND after_run IS NULL AND replaces IS NULL
               AND (start_at IS NULL OR start_at <= @now)
               AND CASE WHEN @priority IS NULL THEN id < @run
                 ELSE priority > @priority OR (priority = @priority AND id < @run) END`,
-        )
-        .join(' UNION '),
-    )
-    .pluck();
-  const moving = db.prepare(`WITH RECURSIVE tree(id) AS (
+          )
+          .join(' UNION '),
+      )
+      .pluck(),
+  );
+  const moving = once(() =>
+    db.prepare(`WITH RECURSIVE tree(id) AS (
       SELECT id FROM runs WHERE id = ?
       UNION SELECT l.child FROM tree JOIN run_links l ON l.parent = tree.id WHERE l.settled = 0)
     SELECT EXISTS (SELECT 1 FROM tree JOIN runs r ON r.id = tree.id WHERE r.ended_at IS NULL AND r.parked IS NULL AND (
       EXISTS (SELECT 1 FROM effects e WHERE e.run = r.id AND e.state = 'due')
       OR EXISTS (SELECT 1 FROM events v WHERE v.run = r.id AND v.direction = 'in' AND v.applied IS NULL)
-      OR (r.seq = 0))) AS moving`);
-  const subtree = db.prepare(`WITH RECURSIVE tree(id) AS (
+      OR (r.seq = 0))) AS moving`),
+  );
+  const subtree = once(() =>
+    db.prepare(`WITH RECURSIVE tree(id) AS (
       SELECT id FROM runs WHERE uid = ?
       UNION SELECT l.child FROM tree JOIN run_links l ON l.parent = tree.id WHERE l.settled = 0)
-    SELECT r.id FROM tree JOIN runs r ON r.id = tree.id WHERE r.ended_at IS NULL`);
+    SELECT r.id FROM tree JOIN runs r ON r.id = tree.id WHERE r.ended_at IS NULL`),
+  );
 
   // A query is built once: building it costs more than running it.
   const { placeholder } = sql;
-  const byId = query
-    .select(runColumns)
-    .from(runs)
-    .where(eq(runs.id, placeholder('id')))
-    .prepare();
-  const byUid = query
-    .select(runColumns)
-    .from(runs)
-    .where(eq(runs.uid, placeholder('uid')))
-    .prepare();
-  const secretsOf = query
-    .select({ ref: secrets.ref, value: secrets.value })
-    .from(secrets)
-    .where(eq(secrets.run, placeholder('run')))
-    .prepare();
-  const effectsOf = query
-    .select()
-    .from(effects)
-    .where(eq(effects.run, placeholder('run')))
-    .prepare();
-  const timersOf = query
-    .select()
-    .from(timers)
-    .where(eq(timers.run, placeholder('run')))
-    .prepare();
-  const linksOf = query
-    .select()
-    .from(runLinks)
-    .where(eq(runLinks.parent, placeholder('parent')))
-    .prepare();
-  const parentsOf = query
-    .select({ uid: runs.uid, endedAt: runs.endedAt })
-    .from(runLinks)
-    .innerJoin(runs, eq(runs.id, runLinks.parent))
-    .where(eq(runLinks.child, placeholder('child')))
-    .prepare();
-  const inboxOf = query
-    .select({ id: events.id, run: events.run, event: events.event, child: events.child, epoch: events.epoch })
-    .from(events)
-    .where(and(eq(events.run, placeholder('run')), eq(events.direction, 'in'), isNull(events.applied)))
-    .orderBy(asc(events.id))
-    .prepare();
-  const calledFor = query
-    .select({
-      id: runs.id,
-      cancel: sql<string | null>`CASE WHEN ${runs.cancelDelivered} THEN NULL ELSE ${runs.cancel} END`,
-      killed: runs.killed,
-    })
-    .from(runs)
-    .where(
-      and(
-        eq(runs.owner, placeholder('owner')),
-        isNull(runs.endedAt),
-        sql`((${runs.cancel} IS NOT NULL AND NOT ${runs.cancelDelivered}) OR ${runs.killed} IS NOT NULL OR EXISTS (
+  const byId = once(() =>
+    query
+      .select(runColumns)
+      .from(runs)
+      .where(eq(runs.id, placeholder('id')))
+      .prepare(),
+  );
+  const byUid = once(() =>
+    query
+      .select(runColumns)
+      .from(runs)
+      .where(eq(runs.uid, placeholder('uid')))
+      .prepare(),
+  );
+  const secretsOf = once(() =>
+    query
+      .select({ ref: secrets.ref, value: secrets.value })
+      .from(secrets)
+      .where(eq(secrets.run, placeholder('run')))
+      .prepare(),
+  );
+  const effectsOf = once(() =>
+    query
+      .select()
+      .from(effects)
+      .where(eq(effects.run, placeholder('run')))
+      .prepare(),
+  );
+  const timersOf = once(() =>
+    query
+      .select()
+      .from(timers)
+      .where(eq(timers.run, placeholder('run')))
+      .prepare(),
+  );
+  const linksOf = once(() =>
+    query
+      .select()
+      .from(runLinks)
+      .where(eq(runLinks.parent, placeholder('parent')))
+      .prepare(),
+  );
+  const parentsOf = once(() =>
+    query
+      .select({ uid: runs.uid, endedAt: runs.endedAt })
+      .from(runLinks)
+      .innerJoin(runs, eq(runs.id, runLinks.parent))
+      .where(eq(runLinks.child, placeholder('child')))
+      .prepare(),
+  );
+  const inboxOf = once(() =>
+    query
+      .select({
+        id: events.id,
+        run: events.run,
+        event: events.event,
+        child: events.child,
+        epoch: events.epoch,
+      })
+      .from(events)
+      .where(and(eq(events.run, placeholder('run')), eq(events.direction, 'in'), isNull(events.applied)))
+      .orderBy(asc(events.id))
+      .prepare(),
+  );
+  const calledFor = once(() =>
+    query
+      .select({
+        id: runs.id,
+        cancel: sql<string | null>`CASE WHEN ${runs.cancelDelivered} THEN NULL ELSE ${runs.cancel} END`,
+        killed: runs.killed,
+      })
+      .from(runs)
+      .where(
+        and(
+          eq(runs.owner, placeholder('owner')),
+          isNull(runs.endedAt),
+          sql`((${runs.cancel} IS NOT NULL AND NOT ${runs.cancelDelivered}) OR ${runs.killed} IS NOT NULL OR EXISTS (
           SELECT 1 FROM events v WHERE v.run = ${runs.id} AND v.direction = 'in' AND v.applied IS NULL))`,
-      ),
-    )
-    .prepare();
-  const foreignChildren = query
-    .select({ id: runs.id, owner: runs.owner })
-    .from(runs)
-    .where(
-      and(
-        isNull(runs.endedAt),
-        sql`${runs.owner} IS NOT ${placeholder('owner')}`,
-        sql`EXISTS (SELECT 1 FROM run_links l JOIN runs p ON p.id = l.parent
+        ),
+      )
+      .prepare(),
+  );
+  const foreignChildren = once(() =>
+    query
+      .select({ id: runs.id, owner: runs.owner })
+      .from(runs)
+      .where(
+        and(
+          isNull(runs.endedAt),
+          sql`${runs.owner} IS NOT ${placeholder('owner')}`,
+          sql`EXISTS (SELECT 1 FROM run_links l JOIN runs p ON p.id = l.parent
           WHERE l.child = ${runs.id} AND l.settled = 0 AND p.owner = ${placeholder('owner')} AND p.ended_at IS NULL)`,
-      ),
-    )
-    .prepare();
+        ),
+      )
+      .prepare(),
+  );
 
   return {
-    run: (id: number): RunRow | undefined => byId.get({ id }),
-    runByUid: (uid: string): RunRow | undefined => byUid.get({ uid }),
+    run: (id: number): RunRow | undefined => byId().get({ id }),
+    runByUid: (uid: string): RunRow | undefined => byUid().get({ uid }),
     runs(filter: RunQuery): RunRow[] {
       const conditions = [
         filter.uid === undefined ? undefined : eq(runs.uid, filter.uid),
@@ -176,26 +221,28 @@ export function createReads(db: Database) {
       return rows.reverse();
     },
     /** What the references in the run stand for. */
-    secrets: (run: number): SecretRow[] => secretsOf.all({ run }),
-    effects: (run: number): EffectRow[] => effectsOf.all({ run }),
-    timers: (run: number): TimerRow[] => timersOf.all({ run }),
-    links: (parent: number): LinkRow[] => linksOf.all({ parent }),
+    secrets: (run: number): SecretRow[] => secretsOf().all({ run }),
+    effects: (run: number): EffectRow[] => effectsOf().all({ run }),
+    timers: (run: number): TimerRow[] => timersOf().all({ run }),
+    links: (parent: number): LinkRow[] => linksOf().all({ parent }),
     parents: (child: number): { uid: string; live: boolean }[] =>
-      parentsOf.all({ child }).map(({ uid, endedAt }) => ({ uid, live: endedAt === null })),
+      parentsOf()
+        .all({ child })
+        .map(({ uid, endedAt }) => ({ uid, live: endedAt === null })),
     /** Events to the run that it has not taken yet, in order. */
-    inbox: (run: number): EventRow[] => inboxOf.all({ run }),
+    inbox: (run: number): EventRow[] => inboxOf().all({ run }),
     /** Runs of this owner that have events to take, or a cancel to hear. */
     calledFor: (owner: string): { id: number; cancel: string | null; killed: string | null }[] =>
-      calledFor.all({ owner }),
+      calledFor().all({ owner }),
     /** Live runs of this owner, oldest first. */
-    ownedBy: (owner: string): number[] => ownedBy.all(owner) as number[],
+    ownedBy: (owner: string): number[] => ownedBy().all(owner) as number[],
     /** Runs of this owner that wait for another run's end before they begin. */
-    held: (owner: string): number[] => held.all(owner) as number[],
+    held: (owner: string): number[] => held().all(owner) as number[],
     /** Others' live runs for whose end runs of this owner wait. */
-    foreignHolds: (owner: string) => foreignHolds.all({ owner }) as { id: number; owner: string | null }[],
+    foreignHolds: (owner: string) => foreignHolds().all({ owner }) as { id: number; owner: string | null }[],
     /** Others' runs that have a place of the queue. */
     placeHolders: (queue: string, owner: string) =>
-      placeHolders.all({ queue, owner }) as { id: number; owner: string | null }[],
+      placeHolders().all({ queue, owner }) as { id: number; owner: string | null }[],
     /** The other owners of runs that may begin and are before this one in its queue; without `priority`: older. */
     ahead: (place: {
       run: number;
@@ -203,19 +250,19 @@ export function createReads(db: Database) {
       owner: string;
       priority: number | null;
       now: number;
-    }): string[] => ahead.all(place) as string[],
+    }): string[] => ahead().all(place) as string[],
     /** Live runs that runs of this owner wait for and that somebody else has, or nobody. */
     foreignChildren: (owner: string): { id: number; owner: string | null }[] =>
-      foreignChildren.all({ owner }),
-    history: (run: number): TransitionRow[] => walk.all(run) as TransitionRow[],
+      foreignChildren().all({ owner }),
+    history: (run: number): TransitionRow[] => walk().all(run) as TransitionRow[],
     definition: (hash: string): { machine: string; version: number; config: string } | undefined =>
       query.select().from(definitions).where(eq(definitions.hash, hash)).get(),
     /** Whether anything of the run or the runs below it moves by itself right now. */
-    moving: (run: number): boolean => (moving.get(run) as { moving: number }).moving === 1,
+    moving: (run: number): boolean => (moving().get(run) as { moving: number }).moving === 1,
     /** The run and every live run below it. */
-    subtree: (uid: string): number[] => (subtree.all(uid) as { id: number }[]).map(({ id }) => id),
+    subtree: (uid: string): number[] => (subtree().all(uid) as { id: number }[]).map(({ id }) => id),
     /** Changes whenever another connection has committed. */
-    dataVersion: (): number => dataVersion.get() as number,
+    dataVersion: (): number => dataVersion().get() as number,
     /** Takes a run from its last owner, by compare and swap. */
     /** Of the runs those that still had this owner and have another now; many a commit, but never for long. */
     claim(wanted: readonly { id: number; owner: string | null }[], to: string): number[] {
@@ -223,7 +270,7 @@ export function createReads(db: Database) {
       for (let at = 0; at < wanted.length; at += claimsACommit) {
         const some = wanted.slice(at, at + claimsACommit);
         const claimed = write(db, () =>
-          some.filter(({ id, owner }) => claim.run({ run: id, from: owner, to }).changes > 0),
+          some.filter(({ id, owner }) => claim().run({ run: id, from: owner, to }).changes > 0),
         );
         taken.push(...claimed.map(({ id }) => id));
       }
@@ -231,16 +278,16 @@ export function createReads(db: Database) {
     },
     /** Every live run with its owner, oldest first: cheap, however many there are. */
     liveRuns: (): { id: number; owner: string | null }[] =>
-      liveRuns.all() as { id: number; owner: string | null }[],
+      liveRuns().all() as { id: number; owner: string | null }[],
     /** Of these runs the uids of those that none of the others, being live, is a parent of. */
     topmost(ids: readonly number[]): string[] {
       const among = new Set(ids);
       return ids.flatMap((id) => {
-        const below = (liveParents.all(id) as number[]).some((parent) => among.has(parent));
-        return below ? [] : ((uidOf.get(id) as string | undefined) ?? []);
+        const below = (liveParents().all(id) as number[]).some((parent) => among.has(parent));
+        return below ? [] : ((uidOf().get(id) as string | undefined) ?? []);
       });
     },
     /** Lets every run of this owner go. */
-    disown: (owner: string): void => write(db, () => void disown.run(owner)),
+    disown: (owner: string): void => write(db, () => void disown().run(owner)),
   };
 }

@@ -1,4 +1,5 @@
 import type { Database, Statement } from 'better-sqlite3';
+import { statementsOf } from '../lazy.ts';
 
 // Plain prepared statements: a commit runs some ten of them, and a query builder's round trip costs as
 // much as the statement itself.
@@ -149,12 +150,7 @@ const statements = {
     WHERE id = @run AND ended_at IS NULL AND status <> ${liveStatus}`,
 } as const;
 
-export type Statements = Record<keyof typeof statements, Statement>;
+export type Statements = Readonly<Record<keyof typeof statements, Statement>>;
 
-/** The statements that write runs. */
-export function prepareAll(db: Database): Statements {
-  const prepared = {} as Statements;
-  for (const [name, text] of Object.entries(statements))
-    prepared[name as keyof typeof statements] = db.prepare(text);
-  return prepared;
-}
+/** The statements that write runs, each prepared at its first use. */
+export const prepareAll = (db: Database): Statements => statementsOf(db, statements);

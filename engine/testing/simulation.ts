@@ -1,4 +1,4 @@
-import { accessSync, constants, mkdtempSync, rmSync } from 'node:fs';
+import { accessSync, constants, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Database } from 'better-sqlite3';
@@ -71,6 +71,7 @@ export function memoryFolder(): string {
 export async function simulate(workload: Workload, options: SimulationOptions): Promise<SimulationReport> {
   const folder = options.folder ?? memoryFolder();
   const path = join(folder, `seed-${process.pid}-${options.seed}.db`);
+  writeFileSync(path, emptyDatabase());
   const simulation = new Simulation(workload, { ...options, path });
   const strayed: unknown[] = [];
   const stray = (reason: unknown): void => void strayed.push(reason);
@@ -86,6 +87,21 @@ export async function simulate(workload: Workload, options: SimulationOptions): 
     simulation.dispose();
     if (options.folder === undefined) rmSync(folder, { recursive: true, force: true });
     else for (const suffix of ['', '-wal', '-shm']) rmSync(path + suffix, { force: true });
+  }
+}
+
+/** The bytes of a database with the engine's tables and nothing in them: making those costs more than a copy. */
+let emptyBytes: Buffer | null = null;
+function emptyDatabase(): Buffer {
+  if (emptyBytes !== null) return emptyBytes;
+  const folder = memoryFolder();
+  try {
+    const path = join(folder, 'empty.db');
+    openDatabase(path, [engineSet]).close();
+    emptyBytes = readFileSync(path);
+    return emptyBytes;
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
   }
 }
 

@@ -24,6 +24,16 @@ test('every connection syncs each commit, in WAL mode, with foreign keys', (t) =
   }
 });
 
+test('opening a database that is up to date writes nothing', (t) => {
+  const path = join(tempFolder(t), 'x.db');
+  const first = openDatabase(path, [engineSet]);
+  const version = (): unknown => first.pragma('data_version', { simple: true });
+  const before = version();
+  openDatabase(path, [engineSet]).close();
+  assert.equal(version(), before);
+  first.close();
+});
+
 test('a database of a newer layout or newer tables is refused and left as it was', (t) => {
   const folder = tempFolder(t);
   for (const [name, spoil] of [

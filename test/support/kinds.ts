@@ -16,6 +16,13 @@ export const kinds: readonly Kind[] = [
   { name: 'check', proves: 'types and style', by: 'commands', sideBySide: 'one', minutesMax: 4 },
   { name: 'unit', proves: 'rules without a machine', by: 'tests', sideBySide: 'cores', minutesMax: 5 },
   { name: 'engine', proves: 'durable runs', by: 'tests', sideBySide: 'cores', minutesMax: 6 },
+  {
+    name: 'simulation',
+    proves: '10,000 seeds of faults',
+    by: 'tests',
+    sideBySide: 'one',
+    minutesMax: 10,
+  },
   { name: 'contract', proves: 'drivers, servers, locks', by: 'tests', sideBySide: 'cores', minutesMax: 8 },
   { name: 'hostile', proves: 'bad layers and bad servers', by: 'tests', sideBySide: 'cores', minutesMax: 10 },
   { name: 'fuzz', proves: 'random input', by: 'tests', sideBySide: 'cores', minutesMax: 10 },
