@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { unrecoverable } from '#core/errors';
-import { errnoOf, fileError, unlinkDurably, writeDurably } from '../durable.ts';
+import { errnoOf, fileError, removeLeftovers, unlinkDurably, writeDurably } from '../durable.ts';
 import { checkId } from './folders.ts';
 
 export type FileSystem = 'ext4' | 'xfs';
@@ -48,11 +48,19 @@ export async function readThinRecord(folder: string, id: string): Promise<ThinRe
   throw unrecoverable('driver_failed', `${path} is damaged, or of a newer version`, { subject: path });
 }
 
-export const writeThinRecord = (folder: string, record: ThinRecord): Promise<void> =>
-  writeDurably(fileOf(folder, record.id), `${JSON.stringify(record)}\n`);
+/** Writes the record; what an earlier writer of it left when it was killed goes first: an id has one writer at a time. */
+export async function writeThinRecord(folder: string, record: ThinRecord): Promise<void> {
+  const path = fileOf(folder, record.id);
+  await removeLeftovers(path);
+  await writeDurably(path, `${JSON.stringify(record)}\n`);
+}
 
-export const dropThinRecord = (folder: string, id: string): Promise<boolean> =>
-  unlinkDurably(fileOf(folder, id));
+/** Removes the record, and what killed writers of it left. True when there was one. */
+export async function dropThinRecord(folder: string, id: string): Promise<boolean> {
+  const path = fileOf(folder, id);
+  await removeLeftovers(path);
+  return unlinkDurably(path);
+}
 
 function isThinRecord(value: unknown): value is ThinRecord {
   if (typeof value !== 'object' || value === null) return false;

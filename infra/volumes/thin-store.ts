@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { unrecoverable } from '#core/errors';
 import type { Exec } from '../exec.ts';
 import type { Dm, DmOutcome } from './dmsetup.ts';
-import { ensurePrivate, idsIn } from './folders.ts';
+import { ensurePrivate, exists, idsIn } from './folders.ts';
 import type { Pool } from './pool.ts';
 import { deviceMax, deviceMin, readPoolDevices } from './pool-devices.ts';
 import { sectorBytes } from './pool-size.ts';
@@ -166,7 +166,11 @@ export function createThinStore({ folder, pool, dm, exec }: ThinStoreOptions): T
     async drop(id, op) {
       await store.deactivate(id, op);
       const record = await readThinRecord(folder, id);
-      if (record === null) return;
+      if (record === null) {
+        // Not even a record: at most what is left of writing one.
+        if (await exists(folder)) await dropThinRecord(folder, id);
+        return;
+      }
       await giveBlocksBack(record);
       const name = await nameOf(id);
       if (name !== null) await dm.forget(name, op);
