@@ -30,8 +30,10 @@ export const storeRestore =
     const report: RestoreReport = { pool: null, restored: [], removed: [], failed: [] };
     const lost = await lostOf(deps);
     const before = lost.some(({ driver }) => driver === 'devmapper') ? await deps.poolState() : null;
+    const isWanted = (id: string): boolean => deps.activations.settled().some((row) => row.id === id);
     for (const row of lost) {
       signal.throwIfAborted();
+      if (!isWanted(row.id)) continue; // a run that takes it down has begun meanwhile
       const ephemeral = row.options.ephemeral === true;
       try {
         if (ephemeral) await remove(deps, row);
@@ -39,6 +41,7 @@ export const storeRestore =
         (ephemeral ? report.removed : report.restored).push(row.id);
       } catch (error) {
         signal.throwIfAborted();
+        if (!isWanted(row.id)) continue;
         report.failed.push({ id: row.id, error: toErrorRecord(error) });
       }
     }
@@ -56,6 +59,7 @@ async function bringBack({ activations, drivers }: StoreRestoreDeps, row: Activa
   const driver = drivers(row.driver);
   await driver.ready();
   const place = await driver.mount(activations.tree(row));
+  if (activations.find(row.id) === null) return driver.discard(activations.tree(row)); // it was taken down just now
   activations.record({ id: row.id, driver: row.driver, ...place });
 }
 
