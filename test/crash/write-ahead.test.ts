@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import test from 'node:test';
@@ -45,6 +46,21 @@ const whileRemoving: Way = async (sandbox, fault) => {
   return startFlyd(sandbox, ['rm', 'sample'], { fault });
 };
 
+/** As after a reboot: what is active is not mounted any more. */
+const whileRestoring: Way = async (sandbox, fault) => {
+  const { activation } = documentOf<PullDocument>(await runPull(sandbox));
+  execFileSync('umount', [join(sandbox.mountRoot, activation.id)]);
+  return startFlyd(sandbox, ['resume'], { fault });
+};
+
+const whileRepairing: Way = async (sandbox, fault) => {
+  documentOf(await runPull(sandbox));
+  return startFlyd(sandbox, ['doctor', '--fix'], { fault });
+};
+
+/** Nothing is mounted without root, so nothing is to be mounted again. */
+const ofMounts: readonly string[] = ['store.restore', 'store.repair'];
+
 const ways: Readonly<Record<string, Way>> = {
   'image.release': whileFailing('volume.unpack'),
   'volume.discard': whileFailing('volume.unpack'),
@@ -53,6 +69,8 @@ const ways: Readonly<Record<string, Way>> = {
   'image.check': whileRemoving,
   'image.drop': whileRemoving,
   'store.sweep': whileRemoving,
+  'store.restore': whileRestoring,
+  'store.repair': whileRepairing,
 };
 
 interface Due {
@@ -105,7 +123,8 @@ test('the state that calls an actor is on the disk before the actor begins, for 
   const lab = labFolder(t);
   const family = makeFamily(lab);
   const failures: string[] = [];
-  await each(operations, availableParallelism(), async (actor) => {
+  const played = operations.filter((actor) => driver === 'overlay' || !ofMounts.includes(actor));
+  await each(played, availableParallelism(), async (actor) => {
     const sandbox = await openSandbox(lab, family, driver);
     try {
       const way = ways[actor] ?? whilePulling;
