@@ -158,3 +158,22 @@ export async function removeMountPoint(path: string): Promise<void> {
       throw fileError(error, 'remove the mount point', path);
   });
 }
+
+/**
+ * Unmounts an activation and removes its mount point. Not mounted is success. `activation_busy`, with the
+ * holders, when a process holds it.
+ */
+export async function unmountActivation(
+  { id, mountPoint }: { id: string; mountPoint: string },
+  exec: Exec,
+): Promise<void> {
+  const point = await findMountPoint(mountPoint);
+  if (point === null) return;
+  await unmountAt(point, {
+    exec,
+    op: 'activation.unmount',
+    subject: `activation ${id}`,
+    busy: 'activation_busy',
+  });
+  await removeMountPoint(point);
+}

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { unrecoverable } from '#core/errors';
 import { renameDurably } from '../durable.ts';
 import { type Exec, findCommand } from '../exec.ts';
-import { findMountPoint, prepareMountPoint, removeMountPoint, unmountAt } from '../mounts.ts';
+import { prepareMountPoint, unmountActivation } from '../mounts.ts';
 import { bindAt } from './bind.ts';
 import type { BtrfsPlace } from './btrfs-place.ts';
 import type { ActivationPlace, OpenTree, Support, VolumeDriver } from './driver.ts';
@@ -137,13 +137,7 @@ export function createBtrfsDriver({ folder, place, exec, privileged }: BtrfsOpti
       return { path, rootfs: join(path, 'rootfs'), device: null };
     },
 
-    async unmount(activation) {
-      const point = await findMountPoint(activation.mountPoint);
-      if (point === null) return;
-      const subject = `activation ${activation.id}`;
-      await unmountAt(point, { exec, op: 'activation.unmount', subject, busy: 'activation_busy' });
-      await removeMountPoint(point);
-    },
+    unmount: (activation) => unmountActivation(activation, exec),
 
     async discard(activation) {
       await driver.unmount(activation);

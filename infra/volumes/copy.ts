@@ -4,7 +4,7 @@ import { unrecoverable } from '#core/errors';
 import { fileError, renameDurably, syncDir } from '../durable.ts';
 import type { Exec } from '../exec.ts';
 import { describeHolders, holdersOfFolder } from '../holders.ts';
-import { findMountPoint, prepareMountPoint, removeMountPoint, unmountAt } from '../mounts.ts';
+import { prepareMountPoint, unmountActivation } from '../mounts.ts';
 import { bindAt } from './bind.ts';
 import type { ActivationPlace, OpenVolume, Support, VolumeDriver, VolumeSpec } from './driver.ts';
 import {
@@ -140,15 +140,9 @@ export function createCopyDriver({ folder, exec, privileged }: CopyOptions): Vol
     },
 
     async unmount(activation) {
+      if (privileged) return unmountActivation(activation, exec);
       const op = 'activation.unmount';
       const subject = `activation ${activation.id}`;
-      if (privileged) {
-        const point = await findMountPoint(activation.mountPoint);
-        if (point === null) return;
-        await unmountAt(point, { exec, op, subject, busy: 'activation_busy' });
-        await removeMountPoint(point);
-        return;
-      }
       const holders = await holdersOfFolder(placeOf(activation.id));
       if (holders.length > 0)
         throw unrecoverable('activation_busy', `${subject} is held by ${describeHolders(holders)}`, {

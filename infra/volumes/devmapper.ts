@@ -2,7 +2,7 @@ import { chmod, chown, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { unrecoverable } from '#core/errors';
 import type { Exec } from '../exec.ts';
-import { findMountPoint, prepareMountPoint, removeMountPoint, unmountAt } from '../mounts.ts';
+import { prepareMountPoint, unmountActivation } from '../mounts.ts';
 import { assertKernel, probeDevmapper } from './devmapper-probe.ts';
 import type { Dm } from './dmsetup.ts';
 import type {
@@ -167,12 +167,7 @@ export function createDevmapperDriver({
 
     async unmount(activation) {
       const op = 'activation.unmount';
-      const point = await findMountPoint(activation.mountPoint);
-      if (point !== null) {
-        const subject = `activation ${activation.id}`;
-        await unmountAt(point, { exec, op, subject, busy: 'activation_busy' });
-        await removeMountPoint(point);
-      }
+      await unmountActivation(activation, exec);
       await stage.unmount(activation.id, op);
       await store.deactivate(activation.id, op);
     },

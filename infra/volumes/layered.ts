@@ -4,15 +4,7 @@ import { unrecoverable } from '#core/errors';
 import { renameDurably, syncDir } from '../durable.ts';
 import type { Exec } from '../exec.ts';
 import { type MountEntry, mountAt, readMounts } from '../mountinfo.ts';
-import {
-  findMountPoint,
-  hasFlags,
-  makePrivate,
-  prepareMountPoint,
-  removeMountPoint,
-  setFlags,
-  unmountAt,
-} from '../mounts.ts';
+import { hasFlags, makePrivate, prepareMountPoint, setFlags, unmountActivation } from '../mounts.ts';
 import type {
   ActivationPlace,
   ActivationSpec,
@@ -183,13 +175,7 @@ export function createLayeredDriver(kind: LayerKind, options: LayeredOptions): V
       return { path, rootfs: join(path, 'rootfs'), device: null };
     },
 
-    async unmount(activation) {
-      const point = await findMountPoint(activation.mountPoint);
-      if (point === null) return;
-      const subject = `activation ${activation.id}`;
-      await unmountAt(point, { exec, op: 'activation.unmount', subject, busy: 'activation_busy' });
-      await removeMountPoint(point);
-    },
+    unmount: (activation) => unmountActivation(activation, exec),
 
     async discard(activation) {
       await driver.unmount(activation);
