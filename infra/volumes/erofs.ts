@@ -13,7 +13,22 @@ import { finishImage } from '../erofs/write.ts';
 import { type Exec, stderrOf } from '../exec.ts';
 import { mountsUnder, readMounts } from '../mountinfo.ts';
 import { unmountAt } from '../mounts.ts';
-import { isErrno, MS_NODEV, MS_NOSUID, MS_RDONLY, mount } from '../sys.ts';
+import {
+  AT_SYMLINK_NOFOLLOW,
+  close,
+  fsconfigCreate,
+  fsconfigSet,
+  fsmount,
+  fsopen,
+  isErrno,
+  MOUNT_ATTR_NODEV,
+  MOUNT_ATTR_NOSUID,
+  MS_NODEV,
+  MS_NOSUID,
+  MS_RDONLY,
+  mount,
+  tryFstatat,
+} from '../sys.ts';
 import type { Support, VolumeDriver } from './driver.ts';
 import { exists } from './folders.ts';
 import { moduleAvailable } from './kernel.ts';
@@ -122,10 +137,8 @@ async function probe(folder: string, privileged: boolean, exec: Exec): Promise<S
   try {
     await mkdir(at);
     writeSmallest(join(place, imageName));
-    await mountImage(join(place, imageName), at, exec);
-    const mounted = await exists(join(at, rootName));
-    await unmountAt(at, { exec, op: 'volume.choose', subject: 'a test image', busy: 'volume_busy' });
-    if (!mounted) return no('a test image does not show what was written to it');
+    const shown = showsRoot(join(place, imageName)) ?? (await showsRootAt(join(place, imageName), at, exec));
+    if (!shown) return no('a test image does not show what was written to it');
   } catch (error) {
     return no(error instanceof Error ? error.message : String(error));
   } finally {
@@ -134,6 +147,33 @@ async function probe(folder: string, privileged: boolean, exec: Exec): Promise<S
     await rmdir(place).catch(() => undefined);
   }
   return { usable: true, reason: 'the kernel mounts EROFS images', fix: null, warnings: [] };
+}
+
+/** By a mount that is attached nowhere, so that a kill leaves none. Null where the kernel mounts no files. */
+function showsRoot(image: string): boolean | null {
+  const context = fsopen('erofs');
+  try {
+    fsconfigSet(context, 'source', image);
+    fsconfigCreate(context);
+    const mounted = fsmount(context, MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID);
+    try {
+      return tryFstatat(mounted, Buffer.from(rootName), AT_SYMLINK_NOFOLLOW) !== null;
+    } finally {
+      close(mounted);
+    }
+  } catch (error) {
+    if (isErrno(error, 'ENOTBLK', 'EINVAL')) return null;
+    throw error;
+  } finally {
+    close(context);
+  }
+}
+
+async function showsRootAt(image: string, at: string, exec: Exec): Promise<boolean> {
+  await mountImage(image, at, exec);
+  const mounted = await exists(join(at, rootName));
+  await unmountAt(at, { exec, op: 'volume.choose', subject: 'a test image', busy: 'volume_busy' });
+  return mounted;
 }
 
 /** With holes in a file, for that is the newest part of the format that flyd needs. */
