@@ -32,12 +32,19 @@ export function resultOf(
   };
 }
 
-const round = (value: number): number => Math.round(value * 10) / 10;
+/** To a tenth, and what is small to three digits. */
+const round = (value: number): number =>
+  Math.abs(value) < 10 ? Number(value.toPrecision(3)) : Math.round(value * 10) / 10;
+
+/** Writes the results as JSON. */
+export function saveResults(path: string, results: readonly Result[]): void {
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, `${JSON.stringify(results, null, 2)}\n`);
+}
 
 /** Writes the results as JSON, and a table of them to stdout. */
 export function writeResults(path: string, results: readonly Result[]): void {
-  mkdirSync(dirname(path), { recursive: true });
-  writeFileSync(path, `${JSON.stringify(results, null, 2)}\n`);
+  saveResults(path, results);
   for (const { case: title, subject, median, min, max, unit, runs } of results)
     console.log(
       `${title.padEnd(28)} ${subject.padEnd(34)} ${String(median).padStart(9)} ${unit.padEnd(3)} (${min} to ${max}, ${runs} runs)`,

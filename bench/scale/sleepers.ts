@@ -6,11 +6,11 @@ import { defineMachine, effect, openEngine } from '#engine/index';
 
 /**
  * One process of the bench: `make` leaves so many runs behind that nothing moves, `wake` takes them all
- * over and says what that took.
+ * over and says what that took. With `stay` it does not end by itself, so that it can be killed.
  *
- *   sleepers.ts make|wake PATH waiting|parked COUNT
+ *   sleepers.ts make|wake PATH waiting|parked COUNT [stay]
  */
-const [act = '', path = '', kind = '', count = ''] = process.argv.slice(2);
+const [act = '', path = '', kind = '', count = '', stay = ''] = process.argv.slice(2);
 
 const machine = setup({
   types: { input: {} as { kind: string }, context: {} as { kind: string; note: string } },
@@ -54,6 +54,7 @@ if (act === 'make') {
   for (let n = 0; n < wanted; n++) await engine.start(sleeper, { input: { kind } });
   while (engine.runs({ status: [kind === 'waiting' ? 'waiting' : 'parked'] }).length < wanted)
     await new Promise((done) => setTimeout(done, 100));
+  console.log('made');
 } else {
   const before = process.memoryUsage.rss();
   const started = performance.now();
@@ -63,5 +64,6 @@ if (act === 'make') {
   if (taken.length !== wanted) throw new Error(`${taken.length} of ${wanted} runs were taken over`);
   console.log(JSON.stringify({ ms, rssMiB: rss / 2 ** 20, grownMiB: (rss - before) / 2 ** 20 }));
 }
+if (stay === 'stay') await new Promise(() => setInterval(() => {}, 60_000));
 await engine.close();
 db.close();

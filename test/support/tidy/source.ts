@@ -53,9 +53,13 @@ export const source = (path: string, text: string): Source => ({
 
 /** All TypeScript of the checkout. */
 export function allSources(root: string): Source[] {
-  return globSync(`{${[...rooms, 'scripts', 'bench', 'test'].join(',')}}/**/*.{ts,tsx}`, { cwd: root })
-    .sort()
-    .map((path) => source(path, readFileSync(join(root, path), 'utf8')));
+  return (
+    globSync(`{${[...rooms, 'scripts', 'bench', 'test'].join(',')}}/**/*.{ts,tsx}`, { cwd: root })
+      // What benches leave behind is not ours.
+      .filter((path) => !path.startsWith('bench/out/'))
+      .sort()
+      .map((path) => source(path, readFileSync(join(root, path), 'utf8')))
+  );
 }
 
 /** The engine's simulation: it judges the engine's tables from outside, and owns the clock of its world. */
