@@ -1,4 +1,5 @@
 import type { ErrorRecord } from '#core/errors';
+import type { RunStatus } from '#core/status';
 import type { HistoryWrite, Operation, RunWrite } from '#db/engine/index';
 import type { Definition } from './definition.ts';
 import { diff } from './json.ts';
@@ -53,10 +54,13 @@ export function toWrite(run: LiveRun, draft: Draft, owner: string, now: number):
     run: run.id,
     owner,
     seq: draft.expectedSeq,
+    last: run.last,
+    was: run.status,
     at: now,
     history,
-    operations,
+    operations: worthWriting(operations),
     row: {
+      status: statusOf(run),
       seq: run.seq,
       version: run.definition.version,
       definition: run.hash,
@@ -73,6 +77,33 @@ export function toWrite(run: LiveRun, draft: Draft, owner: string, now: number):
       ended: run.ended,
     },
   };
+}
+
+/** Without what a later operation on the same effect undoes: most transitions end one and start another. */
+function worthWriting(operations: readonly Operation[]): Operation[] {
+  return operations.filter((operation, index) => {
+    if (operation.type !== 'effect.drop' && operation.type !== 'effect.put') return true;
+    const { child } = operation;
+    return !operations.some(
+      (later, at) =>
+        at > index && (later.type === 'effect.put' || later.type === 'effect.drop') && later.child === child,
+    );
+  });
+}
+
+/** The status that the run has by what it is itself; null where others have a say: its children, or what holds it. */
+function statusOf(run: LiveRun): RunStatus | null {
+  if (run.ended !== null) return run.ended;
+  if (run.parked !== null) return 'parked';
+  let isPending = false;
+  for (const { state } of run.effects.values()) {
+    if (state === 'parked') return 'parked';
+    isPending ||= state === 'pending';
+  }
+  if (run.seq === 0) return null;
+  for (const { settled } of run.links.values()) if (!settled) return null;
+  if (isPending) return 'pending';
+  return run.effects.size > 0 ? 'running' : 'waiting';
 }
 
 export const recordOf = (error: ErrorRecord | null): string | null =>

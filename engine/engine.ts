@@ -19,7 +19,7 @@ import { realSystem } from './system.ts';
 import { hasTag } from './tags.ts';
 import type { EngineEvent, Json, RetryPolicies, RunView } from './types.ts';
 import { childrenOf, historyOf, snapshotAt, viewOf } from './views.ts';
-import { createWaiters } from './waiting.ts';
+import { createWaiters, type Interest } from './waiting.ts';
 
 const defaultRetry: RetryPolicies = {
   recoverable: { attemptsMax: 6, pauseMs: 200, pauseMsMax: 30_000 },
@@ -65,8 +65,8 @@ export function openEngine(options: EngineOptions): Engine {
     historyRowsMax: options.limits?.historyRowsMax ?? Number.POSITIVE_INFINITY,
     stuckAfterMs: options.stuckAfterMs ?? 30_000,
     probe: options.probe ?? (() => {}),
-    changed(ids) {
-      waiters.changed(ids);
+    changed(ids, live = new Set()) {
+      waiters.changed(ids, live);
       housekeeping.occasion();
       if (listeners.size === 0) return;
       for (const id of ids) {
@@ -116,7 +116,7 @@ export function openEngine(options: EngineOptions): Engine {
   /** The run as it is when `isOver` says so: looked at now, and after every change of it. */
   async function watching<D extends Definition>(
     id: string,
-    { anyRun, signal }: { anyRun: boolean; signal: AbortSignal | undefined },
+    { change, signal }: { change: Interest['change']; signal: AbortSignal | undefined },
     isOver: (row: RunRow) => boolean,
   ): Promise<RunView<D>> {
     const { id: run } = rowOf(id);
@@ -127,7 +127,7 @@ export function openEngine(options: EngineOptions): Engine {
         const row = rowOf(id);
         if (isOver(row)) return viewOf(reads, row);
         if (closing !== null) throw aborted('interrupted', 'the engine is closing', { subject: id });
-        await waiters.next({ run, anyRun }, signal);
+        await waiters.next({ run, change }, signal);
       }
     } finally {
       unwatch();
@@ -136,9 +136,10 @@ export function openEngine(options: EngineOptions): Engine {
 
   async function wait<D extends Definition>(id: string, options: WaitOptions = {}): Promise<RunView<D>> {
     const { until = 'ended', follow = false, signal } = options;
-    const anyRun = until === 'settled';
-    const over = await watching<D>(id, { anyRun, signal }, ({ id: run, status }) => {
-      const stands = anyRun && (status === 'pending' || status === 'parked') && !reads.moving(run);
+    const settled = until === 'settled';
+    const change = settled ? 'any' : 'end';
+    const over = await watching<D>(id, { change, signal }, ({ id: run, status }) => {
+      const stands = settled && (status === 'pending' || status === 'parked') && !reads.moving(run);
       return isTerminal(status) || stands;
     });
     return follow && over.continuedAs !== null ? wait(over.continuedAs, options) : over;
@@ -178,7 +179,7 @@ export function openEngine(options: EngineOptions): Engine {
     async waitFor(id, wanted, { signal } = {}) {
       const tags = typeof wanted === 'string' ? [wanted] : wanted;
       const since = rowOf(id).seq;
-      return watching(id, { anyRun: false, signal }, (row) => hasTag(row, tags, since));
+      return watching(id, { change: 'own', signal }, (row) => hasTag(row, tags, since));
     },
 
     run: (id) => viewOf(reads, rowOf(id)),

@@ -20,8 +20,8 @@ export interface HostOptions {
   historyRowsMax: number;
   stuckAfterMs: number;
   probe(point: string): void;
-  /** Somebody may want to know that these runs changed. */
-  changed(runs: readonly number[]): void;
+  /** Somebody may want to know that these runs changed; those in `live` are known not to have ended. */
+  changed(runs: readonly number[], live?: Pick<Set<number>, 'has'>): void;
   emitted(run: LiveRun, event: MachineEvent): void;
   progress: ExecutorOptions['progress'];
   /** Null where there are no interceptors. */

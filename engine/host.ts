@@ -251,10 +251,15 @@ export class Host {
         this.#drop(run, aborted('ownership_lost', 'another process owns the run now', { subject: run.uid }));
         return;
       }
+      run.last = result.last;
+      run.status = write.row.status;
       look = this.#afterCommit(run, draft, write) || look;
       born.push(...result.born);
     });
-    this.#options.changed(drafts.map(({ run }) => run.id));
+    this.#options.changed(
+      drafts.map(({ run }) => run.id),
+      this.#runs,
+    );
     // Last, for this writes, and may fail: what is in memory is as it was committed by now.
     for (const id of born) this.adopt(id);
     if (look) this.look();

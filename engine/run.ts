@@ -1,4 +1,5 @@
 import type { ErrorRecord } from '#core/errors';
+import type { RunStatus } from '#core/status';
 import type { EffectRow, LinkRow, RunRow, TimerRow } from '#db/engine/index';
 import type { Definition } from './definition.ts';
 import type { Past } from './past.ts';
@@ -46,6 +47,10 @@ export interface LiveRun {
   historyFrom: number;
   /** Commits so far; what the next commit expects to find. */
   seq: number;
+  /** Its newest row of history. */
+  last: number | null;
+  /** As it was last written; null where it depends on other rows, or is not known. */
+  status: RunStatus | null;
   epoch: number;
   effects: Map<string, LiveEffect>;
   timers: Map<string, LiveTimer>;
@@ -156,6 +161,8 @@ export function liveRun(
     origin: parse(row.origin) as LiveRun['origin'],
     tagsLast: JSON.parse(row.tagsLast) as Record<string, number>,
     seq: row.seq,
+    last: row.last,
+    status: row.seq === 0 ? null : row.status,
     historyFrom: row.historyFrom,
     epoch: row.epoch,
     effects: new Map(

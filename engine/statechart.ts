@@ -3,12 +3,14 @@
 
 import { createHash } from 'node:crypto';
 import {
+  type ActorLogic,
+  type AnyActorScope,
   type AnyEventObject,
   type AnyMachineSnapshot,
   type AnyStateMachine,
   createActor,
   initialTransition,
-  transition,
+  type Snapshot as LogicSnapshot,
 } from 'xstate';
 import { type ErrorRecord, toErrorRecord, unrecoverable } from '#core/errors';
 import { plain } from './json.ts';
@@ -50,8 +52,37 @@ export function begin(machine: AnyStateMachine, input: Json): Moved {
 
 /** The next snapshot after `event`. Throws what a guard or an action threw; a poisoned event, not a retry. */
 export function move(machine: AnyStateMachine, snapshot: Snapshot, event: MachineEvent): Moved {
-  const [next, actions] = transition(machine, snapshot, event as never);
-  return moved(next, actions as unknown as RawAction[], snapshot.children);
+  const actions: RawAction[] = [];
+  const next = machine.transition(snapshot, event as never, inertScope(actions)) as Snapshot;
+  return moved(next, actions, snapshot.children);
+}
+
+/** Logic of an actor that is nobody: it only lends its name to what a transition asks for. */
+const nobody: ActorLogic<LogicSnapshot<undefined>, AnyEventObject> = {
+  transition: (snapshot) => snapshot,
+  getInitialSnapshot: () => ({ status: 'active', output: undefined, error: undefined }),
+  getPersistedSnapshot: (snapshot) => snapshot,
+};
+
+/**
+ * Where a transition happens, as in XState's own `transition()`: nothing is done, the actions are gathered.
+ * That one makes an actor of the machine each time, and so computes its first snapshot, for nothing.
+ */
+function inertScope(actions: RawAction[]): AnyActorScope {
+  const self = createActor(nobody);
+  return {
+    self,
+    system: self.system,
+    id: '',
+    sessionId: '',
+    logger() {},
+    defer() {},
+    emit() {},
+    stopChild() {},
+    actionExecutor(action) {
+      actions.push(action);
+    },
+  } as AnyActorScope;
 }
 
 /** A child that is spawned while context is computed is in the snapshot, and nothing says that it is to start. */

@@ -1,30 +1,39 @@
 /** Those who wait for a change of a run, in this process. */
 export interface Waiters {
-  /** Resolves at the next change of the run, or of any; rejects with the signal's reason. */
-  next(what: Awaited, signal: AbortSignal | undefined): Promise<void>;
-  /** These runs changed. */
-  changed(runs: readonly number[]): void;
+  /** Resolves at the next change of the run that may matter; rejects with the signal's reason. */
+  next(what: Interest, signal: AbortSignal | undefined): Promise<void>;
+  /** These runs changed; those in `live` are known not to have ended. */
+  changed(runs: readonly number[], live: Pick<Set<number>, 'has'>): void;
   /** Nothing will change any more here: everybody looks once again. */
   wakeAll(): void;
 }
 
-interface Awaited {
+export interface Interest {
   run: number;
-  /** Whether it is settled depends on the runs below it, too. */
-  anyRun: boolean;
+  /** `any`: whether it is settled depends on the runs below it, too. */
+  change: 'end' | 'own' | 'any';
 }
 
-interface Waiter extends Awaited {
+interface Waiter extends Interest {
   wake(): void;
 }
 
 export function createWaiters(): Waiters {
-  const waiters = new Set<Waiter>();
+  const waiters = new Map<number, Set<Waiter>>();
+  const ofAny = new Set<Waiter>();
+  const placeOf = ({ run, change }: Interest): Set<Waiter> => {
+    if (change === 'any') return ofAny;
+    const place = waiters.get(run) ?? new Set<Waiter>();
+    waiters.set(run, place);
+    return place;
+  };
   return {
     next: (what, signal) =>
       new Promise((resolve, reject) => {
         const forget = (): void => {
-          waiters.delete(waiter);
+          const place = placeOf(waiter);
+          place.delete(waiter);
+          if (place.size === 0) waiters.delete(waiter.run);
           signal?.removeEventListener('abort', stop);
         };
         const stop = (): void => {
@@ -40,13 +49,18 @@ export function createWaiters(): Waiters {
         };
         if (signal?.aborted) return stop();
         signal?.addEventListener('abort', stop, { once: true });
-        waiters.add(waiter);
+        placeOf(waiter).add(waiter);
       }),
-    changed(runs) {
-      for (const waiter of waiters) if (waiter.anyRun || runs.includes(waiter.run)) waiter.wake();
+    changed(runs, live) {
+      for (const { wake } of ofAny) wake();
+      for (const run of runs) {
+        const place = waiters.get(run);
+        if (place === undefined) continue;
+        for (const { change, wake } of place) if (change === 'own' || !live.has(run)) wake();
+      }
     },
     wakeAll() {
-      for (const { wake } of waiters) wake();
+      for (const place of [ofAny, ...waiters.values()]) for (const { wake } of place) wake();
     },
   };
 }

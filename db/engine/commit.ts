@@ -7,7 +7,6 @@ import { createApply } from './operations.ts';
 import { purge } from './purging.ts';
 import type {
   Committed,
-  HistoryWrite,
   NewRun,
   QueueSetting,
   RunWrite,
@@ -18,6 +17,7 @@ import type {
   StartWish,
 } from './records.ts';
 import { createRewind, type ForkWish, type Reopened, type ReopenWish } from './rewind.ts';
+import { createRunWriter } from './run-writer.ts';
 import { createScheduling, type Scheduling } from './scheduling.ts';
 import { createStarting } from './starting.ts';
 import { prepareAll } from './statements.ts';
@@ -73,45 +73,10 @@ export function createCommits(db: Database): Commits {
   const apply = createApply({ sql, ending, starting });
   const rewind = createRewind(sql, { refreshStatus, insertRow: starting.insert });
 
-  function commit(writes: readonly RunWrite[]): Committed[] {
-    return write(db, () => writes.map(commitRun));
-  }
-
-  function commitRun(entry: RunWrite): Committed {
-    const { row, run, at } = entry;
-    const { changes } = sql.updateRun.run({
-      run,
-      owner: entry.owner,
-      expected: entry.seq,
-      ...row,
-      cancelDelivered: row.cancelDelivered ? 1 : 0,
-      endedAt: row.ended === null ? null : at,
-      at,
-    });
-    if (changes === 0) return { run, held: false, last: null, born: [] };
-    const last = appendHistory(run, row.definition, entry.history, at);
-    const born: number[] = [];
-    for (const operation of entry.operations) apply(run, entry, operation, born);
-    if (row.ended !== null) ending.end(run, at);
-    refreshStatus(run);
-    return { run, held: true, last, born };
-  }
-
-  function appendHistory(
-    run: number,
-    definition: string,
-    rows: readonly HistoryWrite[],
-    at: number,
-  ): number | null {
-    let last = (sql.lastOf.get(run) as { last: number | null }).last;
-    for (const row of rows)
-      last = Number(sql.insertTransition.run({ run, prev: last, at, definition, ...row }).lastInsertRowid);
-    sql.setLast.run(last, run);
-    return last;
-  }
+  const writeRuns = createRunWriter(sql, { apply, ending, refreshStatus });
 
   return {
-    commit,
+    commit: (writes) => write(db, () => writeRuns(writes)),
     schedules: createScheduling(db, starting),
     compaction: createCompaction(db, sql),
     start: (run, wish) => write(db, () => starting.start(run, wish)),

@@ -16,7 +16,9 @@ export function createApply({ sql, ending, starting }: OperationParts): Apply {
   return function apply(run, { owner, at }, operation, born) {
     switch (operation.type) {
       case 'effect.put':
-        sql.putEffect.run({ run, ...operation });
+        sql.putEffect.run(
+          ...[run, operation.child, operation.epoch, operation.src, operation.input, operation.dueAt],
+        );
         return;
       case 'effect.fail':
         sql.failEffect.run({ run, ...operation });

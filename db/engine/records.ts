@@ -6,7 +6,13 @@ export interface RunWrite {
   /** The commit counts only while this token owns the run and `seq` is still the stored one. */
   owner: string;
   seq: number;
+  /** Its newest row of history, as long as the commit counts. */
+  last: number | null;
+  /** Its status, as far as this owner knows. */
+  was: RunStatus | null;
   row: {
+    /** Null: it depends on other rows, such as its children's. */
+    status: RunStatus | null;
     seq: number;
     version: number;
     definition: string;

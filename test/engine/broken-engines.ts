@@ -68,14 +68,14 @@ export const brokenEngines: readonly BrokenEngine[] = [
     workload: 'order',
     faults: robbing,
     breaks: ['one-owner'],
-    database: rewriting('AND owner = @owner AND seq', 'AND seq'),
+    database: rewriting('AND owner = ? AND seq', 'AND ? IS NOT NULL AND seq'),
   },
   {
     name: 'ignores how many commits a run has',
     workload: 'order',
     faults: robbing,
     breaks: ['seq-gapless', 'one-owner', 'seq-grows'],
-    database: rewriting('AND owner = @owner AND seq = @expected AND', 'AND'),
+    database: rewriting('AND owner = ? AND seq = ? AND', 'AND ? IS NOT NULL AND ? IS NOT NULL AND'),
   },
   {
     name: 'forgets the dedupe keys of events',
@@ -128,15 +128,15 @@ export const brokenEngines: readonly BrokenEngine[] = [
     workload: 'batch',
     breaks: ['status-derived'],
     database: rewriting(
-      'WHERE id = @run AND ended_at IS NULL AND status <>',
-      'WHERE 0 AND id = @run AND status <>',
+      'WHERE id = ? AND ended_at IS NULL AND status <>',
+      'WHERE 0 AND id = ? AND status <>',
     ),
   },
   {
     name: 'loses the chain of its history',
     workload: 'order',
     breaks: ['prev-chain'],
-    database: rewriting('VALUES (@run, @seq, @prev,', 'VALUES (@run, @seq, NULL,'),
+    database: rewriting('VALUES (?, ?, ?, ?, ?, ?, ?, ?,', 'VALUES (?, ?, ?, NULL * ?, ?, ?, ?, ?,'),
   },
   {
     name: 'leaves runs waiting for one that has ended',

@@ -1,0 +1,82 @@
+import type { Ending } from './ending.ts';
+import type { Apply } from './operations.ts';
+import type { Committed, HistoryWrite, RunWrite } from './records.ts';
+import type { Statements } from './statements.ts';
+import { createTellParents, type RefreshStatus } from './statuses.ts';
+
+export interface RunWriterParts {
+  apply: Apply;
+  ending: Ending;
+  refreshStatus: RefreshStatus;
+}
+
+/** Writes what many runs did at once. Called inside a transaction. A run whose fence is lost is left out. */
+export function createRunWriter(
+  sql: Statements,
+  { apply, ending, refreshStatus }: RunWriterParts,
+): (writes: readonly RunWrite[]) => Committed[] {
+  const newest = sql.newestTransition.pluck();
+  const tellParents = createTellParents(sql);
+
+  function writeRuns(writes: readonly RunWrite[]): Committed[] {
+    // Nobody else writes in here: the rows of history are numbered without asking for each.
+    let next = (newest.get() as number) + 1;
+    return writes.map((entry) => {
+      const committed = writeRun(entry, next);
+      if (committed.held) next += entry.history.length;
+      return committed;
+    });
+  }
+
+  function writeRun(entry: RunWrite, id: number): Committed {
+    const { run, row, history, at } = entry;
+    const last = history.length === 0 ? entry.last : id + history.length - 1;
+    if (!updateRow(entry, last)) return { run, held: false, last: null, born: [] };
+    let prev = entry.last;
+    for (const [index, step] of history.entries()) {
+      appendStep(entry, step, id + index, prev);
+      prev = id + index;
+    }
+    const born: number[] = [];
+    for (const operation of entry.operations) apply(run, entry, operation, born);
+    if (row.ended !== null) ending.end(run, at);
+    if (row.status === null) refreshStatus(run);
+    else if (row.status !== entry.was) tellParents(run);
+    return { run, held: true, last, born };
+  }
+
+  /** Says whether the run is still this owner's and as this owner knew it. */
+  function updateRow({ run, owner, seq: expected, row, at }: RunWrite, last: number | null): boolean {
+    const { seq, version, definition, state, tags, tagsLast, snapshot, parked, attempts, epoch } = row;
+    const heard = row.cancelDelivered ? 1 : 0;
+    const all = [
+      seq,
+      version,
+      definition,
+      state,
+      tags,
+      tagsLast,
+      snapshot,
+      parked,
+      attempts,
+      epoch,
+      heard,
+      at,
+    ];
+    const { changes } =
+      row.ended === null
+        ? sql.stepRun.run(...all, last, row.status, run, owner, expected)
+        : sql.endRun.run(...all, last, row.ended, row.output, row.error, at, run, owner, expected);
+    return changes > 0;
+  }
+
+  function appendStep({ run, row, at }: RunWrite, step: HistoryWrite, id: number, prev: number | null): void {
+    const { seq, event, fromState, toState, effects, ms, error, patch, snapshot, timers } = step;
+    sql.insertTransition.run(
+      ...[id, run, seq, prev, at, event, fromState, toState, effects, ms, error, row.definition],
+      ...[patch, snapshot, timers],
+    );
+  }
+
+  return writeRuns;
+}
