@@ -3,37 +3,38 @@ import { FlydError, fromErrorRecord, toErrorRecord } from '#core/errors';
 import { type DiffId, digestOfHex } from '#core/ids';
 import { mediaTypeOf } from '#core/image';
 import type { Limits } from '#core/limits';
-import { createInflater } from '../layer/inflate.ts';
+import { createInflater, type RawSink } from '../layer/inflate.ts';
 import { RingStopped, RingWriter, type SharedRing } from '../layer/ring.ts';
 import type { Measured } from './journal.ts';
 
 /**
- * What a layer's bytes are: digest and size as stored, diffID and size uncompressed, in one pass that
- * reads no faster than it inflates. Every byte counts in the digest, also those that the inflater
- * would not need. Fails as the inflater does (`layer_corrupt`, `layer_unsupported`,
- * `limit_exceeded`), and with what `stored` throws. The raw bytes also go into `ring`, for as long as
- * somebody there wants them.
+ * What a layer's bytes are: digest and size as stored, diffID and size uncompressed, in one pass. Every
+ * byte counts in the digest, also those that the inflater would not need. Fails as the inflater does
+ * (`layer_corrupt`, `layer_unsupported`, `limit_exceeded`), and with what `stored` throws. The raw bytes
+ * are left in `ring`, for as long as somebody there wants them. Works in the steps of the inflater.
  */
-export async function measure(
-  stored: AsyncIterable<Buffer>,
+export function* measure(
+  stored: Iterable<Buffer>,
   limits: Limits,
   ring: SharedRing | null = null,
-): Promise<Measured> {
+): Generator<void, Measured> {
   const digest = createHash('sha256');
   const diffId = createHash('sha256');
-  const tap = ring === null ? null : tapInto(new RingWriter(ring));
-  const inflater = createInflater(limits, (raw) => {
-    diffId.update(raw);
-    tap?.write(raw);
+  const place = ring === null ? scratch() : tapInto(new RingWriter(ring));
+  const inflater = createInflater(limits, {
+    room: () => place.room(),
+    filled(raw) {
+      diffId.update(raw);
+      place.filled(raw);
+    },
   });
   try {
-    for await (const chunk of stored) {
-      const inflating = inflater.write(chunk);
-      digest.update(chunk); // while the thread pool inflates
-      await inflating;
+    for (const chunk of stored) {
+      digest.update(chunk);
+      yield* inflater.write(chunk);
     }
-    const { compression, storedBytes, rawBytes } = await inflater.end();
-    tap?.end();
+    const { compression, storedBytes, rawBytes } = yield* inflater.end();
+    place.end();
     return {
       digest: digestOfHex(digest.digest('hex')),
       diffId: digestOfHex(diffId.digest('hex')) as string as DiffId,
@@ -42,27 +43,48 @@ export async function measure(
       mediaType: mediaTypeOf(compression),
     };
   } catch (error) {
-    tap?.fail();
+    place.fail();
     throw duringFetch(error);
   } finally {
     inflater.destroy();
   }
 }
 
+interface Place extends RawSink {
+  end(): void;
+  fail(): void;
+}
+
+const scratchBytes = 256 * 1024;
+
+/** For raw bytes that nobody wants. */
+function scratch(): Place {
+  const room = Buffer.allocUnsafe(scratchBytes);
+  return { room: () => room, filled: () => {}, end: () => {}, fail: () => {} };
+}
+
 /** A ring whose reader may go away: what is measured does not depend on it. */
-function tapInto(writer: RingWriter) {
-  let wanted = true;
-  return {
-    write(raw: Buffer): void {
-      try {
-        if (wanted) writer.write(raw);
-      } catch (error) {
-        if (!(error instanceof RingStopped)) throw error;
-        wanted = false;
-      }
-    },
+function tapInto(writer: RingWriter): Place {
+  const tap: Place = {
+    room: () => writer.reserve(),
+    filled: (raw) => writer.commit(raw.length),
     end: () => writer.end(),
     fail: () => writer.fail(),
+  };
+  let place = tap;
+  return {
+    room() {
+      try {
+        return place.room();
+      } catch (error) {
+        if (!(error instanceof RingStopped)) throw error;
+        place = scratch();
+        return place.room();
+      }
+    },
+    filled: (raw) => place.filled(raw),
+    end: () => place.end(),
+    fail: () => place.fail(),
   };
 }
 

@@ -1,8 +1,9 @@
+import { setImmediate } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { type ErrorRecord, fromErrorRecord } from '#core/errors';
 import type { Limits } from '#core/limits';
 import type { SharedRing } from '../layer/ring.ts';
-import { followFile } from './follow.ts';
+import { extendTo, finishGrowth, makeGrowth, type SharedGrowth, wholeFile } from './growing.ts';
 import type { Measured } from './journal.ts';
 import { measure } from './measure.ts';
 
@@ -18,13 +19,13 @@ export interface Measuring {
   stop(): Promise<void>;
 }
 
-/** What the worker is given, and told. */
+/** What the worker is given. */
 export interface MeasureStart {
   fd: number;
+  growth: SharedGrowth;
   limits: Limits;
   ring: SharedRing | null;
 }
-export type MeasureMessage = { available: number } | { finished: true };
 export type MeasureAnswer = { measured: Measured } | { failed: ErrorRecord };
 
 /** Below this a worker costs more (40 ms to start) than the hashing it takes off the main thread. */
@@ -41,20 +42,28 @@ export function startMeasuring(
   ringFor: () => SharedRing | null = () => null,
 ): Measuring {
   const measuring =
-    sizeBytes < workerBytesMin ? measureHere(fd, limits) : measureInWorker({ fd, limits, ring: ringFor() });
+    sizeBytes < workerBytesMin ? measureHere(fd, limits) : measureInWorker(fd, limits, ringFor());
   measuring.result.catch(() => undefined); // the owner looks when it is ready to
   return measuring;
 }
 
+/** Begins when all of it is there, and lets others have their turn after each piece. */
 function measureHere(fd: number, limits: Limits): Measuring {
-  const follower = followFile(fd);
-  const result = measure(follower.bytes(), limits);
+  const begun = Promise.withResolvers<void>();
+  const result = begun.promise.then(async () => {
+    const steps = measure(wholeFile(fd), limits);
+    for (;;) {
+      const step = steps.next();
+      if (step.done === true) return step.value;
+      await setImmediate();
+    }
+  });
   return {
-    extend: follower.extend,
-    finish: follower.finish,
+    extend: () => {},
+    finish: begun.resolve,
     result,
     async stop() {
-      follower.fail(new Error('stopped'));
+      begun.reject(new Error('stopped'));
       await result.catch(() => undefined);
     },
   };
@@ -66,7 +75,9 @@ const workerUrl = new URL(
   import.meta.url,
 );
 
-function measureInWorker(start: MeasureStart): Measuring {
+function measureInWorker(fd: number, limits: Limits, ring: SharedRing | null): Measuring {
+  const growth = makeGrowth();
+  const start: MeasureStart = { fd, growth, limits, ring };
   const worker = new Worker(workerUrl, { workerData: start, name: 'measure' });
   const result = new Promise<Measured>((resolve, reject) => {
     worker.once('message', (answer: MeasureAnswer) => {
@@ -76,10 +87,9 @@ function measureInWorker(start: MeasureStart): Measuring {
     worker.once('error', reject);
     worker.once('exit', (code) => reject(new Error(`the measuring thread ended with ${code}`)));
   });
-  const tell = (message: MeasureMessage) => worker.postMessage(message);
   return {
-    extend: (available) => tell({ available }),
-    finish: () => tell({ finished: true }),
+    extend: (available) => extendTo(growth, available),
+    finish: () => finishGrowth(growth),
     result,
     stop: async () => void (await worker.terminate()),
   };

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
 import { toErrorRecord, unrecoverable } from '#core/errors';
-import { createInflater, type Inflated, type InflateLimits } from './inflate.ts';
+import { createInflater, type Inflated, type InflateLimits, toEnd } from './inflate.ts';
 import { RingStopped, RingWriter, type SharedRing } from './ring.ts';
 
 /** The thread that reads a blob, inflates it into the ring and hashes the raw bytes. */
@@ -20,16 +20,19 @@ export type InflateAnswer =
   | { ok: false; error: ReturnType<typeof toErrorRecord> }
   | { ok: false; error: null };
 
-const readBytes = 1024 * 1024;
+const readBytes = 256 * 1024;
 
-async function run(job: InflateJob, writer: RingWriter): Promise<Inflated> {
+function run(job: InflateJob, writer: RingWriter): Inflated {
   const hash = job.diffId === null ? null : createHash('sha256');
   let seen = 0;
-  const inflater = createInflater(job.limits, (raw) => {
-    seen += raw.length;
-    if (job.rawSize !== null && seen > job.rawSize) throw wrongSize(job, seen);
-    hash?.update(raw);
-    writer.write(raw);
+  const inflater = createInflater(job.limits, {
+    room: () => writer.reserve(),
+    filled(raw) {
+      seen += raw.length;
+      if (job.rawSize !== null && seen > job.rawSize) throw wrongSize(job, seen);
+      hash?.update(raw);
+      writer.commit(raw.length);
+    },
   });
   const fd = fs.openSync(job.blobPath, 'r');
   try {
@@ -37,9 +40,9 @@ async function run(job: InflateJob, writer: RingWriter): Promise<Inflated> {
     for (;;) {
       const length = fs.readSync(fd, buffer, 0, readBytes, null);
       if (length === 0) break;
-      await inflater.write(buffer.subarray(0, length));
+      toEnd(inflater.write(buffer.subarray(0, length)));
     }
-    const inflated = await inflater.end();
+    const inflated = toEnd(inflater.end());
     if (job.rawSize !== null && inflated.rawBytes !== job.rawSize) throw wrongSize(job, inflated.rawBytes);
     if (hash !== null) compare(job, `sha256:${hash.digest('hex')}`);
     return inflated;
@@ -65,12 +68,16 @@ function compare(job: InflateJob, found: string): void {
   });
 }
 
-const job = workerData as InflateJob;
-const writer = new RingWriter(job.ring);
-const answer: InflateAnswer = await run(job, writer).then(
-  (inflated) => ({ ok: true, inflated }),
-  (error: unknown) => ({ ok: false, error: error instanceof RingStopped ? null : toErrorRecord(error) }),
-);
-if (answer.ok) writer.end();
-else writer.fail();
-parentPort?.postMessage(answer);
+function answer(job: InflateJob): InflateAnswer {
+  const writer = new RingWriter(job.ring);
+  try {
+    const inflated = run(job, writer);
+    writer.end();
+    return { ok: true, inflated };
+  } catch (error) {
+    writer.fail();
+    return { ok: false, error: error instanceof RingStopped ? null : toErrorRecord(error) };
+  }
+}
+
+parentPort?.postMessage(answer(workerData as InflateJob));

@@ -5,8 +5,8 @@ import type { ByteSource } from './source.ts';
  * without copying and without an event loop. Slots are filled to the brim but for the last, so blocks
  * of 512 bytes never straddle two.
  */
-export const slotBytes = 1024 * 1024;
-const slots = 8;
+export const slotBytes = 256 * 1024;
+const slots = 16;
 
 const produced = 0;
 const consumed = 1;

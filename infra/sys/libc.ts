@@ -9,7 +9,7 @@ import { SysError } from './error.ts';
  * koffi keeps errno over everything that it and V8 do between the call and `koffi.errno()`.
  */
 export type Arg = number | bigint | Buffer | null;
-type ArgType = 'int' | 'uint' | 'long' | 'ptr';
+export type ArgType = 'int' | 'uint' | 'long' | 'ptr';
 
 const libc = koffi.load(null);
 const cType = { int: 'int', uint: 'unsigned int', long: 'long', ptr: 'void *' } as const;
@@ -36,6 +36,39 @@ export function bind(name: string, result: 'int' | 'long', args: ArgType[]): (..
 }
 
 const EINTR = 4;
+
+/**
+ * A function of a library that Node carries within itself and exports for its addons. Its result is its
+ * own, `errno` has no part in it: an int, a size, or for `text` a C string.
+ */
+export function bindOwn(
+  name: string,
+  result: 'int' | 'size' | 'ptr' | 'text',
+  args: ArgType[],
+): (...args: Arg[]) => unknown {
+  const returned = { int: 'int', size: 'int64_t', ptr: 'uintptr_t', text: 'const char *' }[result];
+  return libc.func(
+    name,
+    returned,
+    args.map((arg) => cType[arg]),
+  );
+}
+
+/**
+ * Where the bytes of a buffer are, for a structure that points at them. It stays true for as long as
+ * something refers to the buffer: V8 moves no bytes that are outside of its heap, so `bytes` must come from
+ * `Buffer.alloc`, or from shared memory, and be longer than the 64 bytes that V8 may keep inside.
+ */
+export function addressOf(bytes: Buffer): bigint {
+  koffi.encode(addressSlot, 0, 'void *', bytes);
+  return addressSlot.readBigUInt64LE(0);
+}
+
+const addressSlot = Buffer.alloc(8);
+
+/** The C string at an address; empty for none. */
+export const textAt = (address: bigint): string =>
+  address === 0n ? '' : (koffi.decode(address, 'char', -1) as string);
 
 /** Numbers of the calls that no old libc wraps. From 424 on they are the same on every architecture. */
 const numbers: Record<string, { x64: number; arm64: number }> = {

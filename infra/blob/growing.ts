@@ -1,0 +1,68 @@
+import fs from 'node:fs';
+
+/**
+ * A file that one thread writes and another reads from its start. Bytes are never read before they were said
+ * to be there, so nothing has to be kept in memory between the two.
+ */
+export interface SharedGrowth {
+  control: SharedArrayBuffer;
+  available: SharedArrayBuffer;
+}
+
+const wake = 0;
+const finished = 1;
+
+export const makeGrowth = (): SharedGrowth => ({
+  control: new SharedArrayBuffer(8),
+  available: new SharedArrayBuffer(8),
+});
+
+/** The writer says that the first `bytes` bytes are there. */
+export function extendTo(growth: SharedGrowth, bytes: number): void {
+  Atomics.store(new BigInt64Array(growth.available), 0, BigInt(bytes));
+  tell(growth);
+}
+
+/** The writer says that no more will come. */
+export function finishGrowth(growth: SharedGrowth): void {
+  Atomics.store(new Int32Array(growth.control), finished, 1);
+  tell(growth);
+}
+
+function tell({ control }: SharedGrowth): void {
+  const words = new Int32Array(control);
+  Atomics.add(words, wake, 1);
+  Atomics.notify(words, wake);
+}
+
+const chunkBytes = 256 * 1024;
+
+/** What is in the file, as it comes; waits without an event loop. Each chunk is good until the next is asked for. */
+export function* growingFile(fd: number, growth: SharedGrowth): Generator<Buffer, void> {
+  const words = new Int32Array(growth.control);
+  const available = new BigInt64Array(growth.available);
+  const chunk = Buffer.allocUnsafe(chunkBytes);
+  for (let at = 0; ; ) {
+    const seen = Atomics.load(words, wake);
+    const isWhole = Atomics.load(words, finished) === 1; // before the look at the bytes: the last come first
+    const there = Number(Atomics.load(available, 0));
+    if (at < there) {
+      const bytes = fs.readSync(fd, chunk, 0, Math.min(chunkBytes, there - at), at);
+      if (bytes === 0) throw new Error(`the file ends at ${at}, ${there} bytes were written`);
+      at += bytes;
+      yield chunk.subarray(0, bytes);
+    } else if (isWhole) return;
+    else Atomics.wait(words, wake, seen);
+  }
+}
+
+/** What is in a file that grows no more. */
+export function* wholeFile(fd: number): Generator<Buffer, void> {
+  const chunk = Buffer.allocUnsafe(chunkBytes);
+  for (let at = 0; ; ) {
+    const bytes = fs.readSync(fd, chunk, 0, chunkBytes, at);
+    if (bytes === 0) return;
+    at += bytes;
+    yield chunk.subarray(0, bytes);
+  }
+}
