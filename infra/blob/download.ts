@@ -6,6 +6,7 @@ import { unavailableHint } from '../net/failures.ts';
 import type { RangeSource } from '../object-source.ts';
 import type { Journal } from './journal.ts';
 import type { Measuring } from './measuring.ts';
+import { collectYoung } from './young-collection.ts';
 
 export interface Transfer {
   source: Source;
@@ -24,6 +25,9 @@ export interface Transfer {
 const gather = { bytes: 1024 * 1024, chunks: 1024, ms: 1000 };
 /** On a slow line a checkpoint comes by time: a crash costs no more than this, and what follows it to the next chunk. */
 const checkpointMs = 5000;
+/** After so many bytes, of all downloads together, their buffers are collected. */
+const collectBytes = 8 * 1024 * 1024;
+let uncollected = 0;
 
 /**
  * Brings the rest of the object into the data file: from what is synced on, every `checkpointBytes`
@@ -135,6 +139,7 @@ function writerOf({ data, journal, measuring, layer, checkpointBytes, onProgress
     gatheredBytes = 0;
     flushedAtMs = performance.now();
     await writeAll(data, buffers, bytes, written);
+    collectAfter(bytes);
     written += bytes;
     measuring.extend(written);
     onProgress?.(written, layer.size);
@@ -194,6 +199,13 @@ function writerOf({ data, journal, measuring, layer, checkpointBytes, onProgress
       return fetched;
     },
   };
+}
+
+function collectAfter(bytes: number): void {
+  uncollected += bytes;
+  if (uncollected < collectBytes) return;
+  uncollected = 0;
+  collectYoung();
 }
 
 /** All of the buffers at `position`: a write may stop early (a signal, a full disk that gets room). */
