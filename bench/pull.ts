@@ -49,7 +49,7 @@ const layout = join(image, 'oci');
 console.log('building what is published ...');
 execFileSync(process.execPath, [join(root, 'scripts/build.ts')], { cwd: root, stdio: 'ignore' });
 const s3 = await serve(process.execPath, [
-  join(root, 'dist/cli/main.js'),
+  join(root, 'dist/bundle/main.js'),
   's3',
   'serve',
   join(image, 's3'),

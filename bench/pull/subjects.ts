@@ -31,7 +31,7 @@ export interface Places {
 export function flydSubject(places: Places, driver: string): Subject {
   const { root, endpoint, family } = places;
   const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
-  const flyd = `${process.execPath} ${join(root, 'dist/cli/main.js')}`;
+  const flyd = `${process.execPath} ${join(root, 'dist/bundle/main.js')}`;
   return {
     name: `flyd ${driver}`,
     version,

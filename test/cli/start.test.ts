@@ -126,8 +126,11 @@ test('without the pinned Node, one that is new enough runs it, and an older one 
 
 test('the command becomes the pinned Node, through links and odd names, with its arguments', () => {
   const program = (place: string) => {
-    mkdirSync(join(place, 'dist/cli'), { recursive: true });
-    writeFileSync(join(place, 'dist/cli/main.js'), 'console.log(process.execPath, process.argv.slice(2));');
+    mkdirSync(join(place, 'dist/bundle'), { recursive: true });
+    writeFileSync(
+      join(place, 'dist/bundle/main.js'),
+      'console.log(process.execPath, process.argv.slice(2));',
+    );
     return join(place, 'bin/flyd');
   };
   const command = program(join(checkout("it's odd $HOME", '24.0.0'), '../..'));

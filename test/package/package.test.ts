@@ -72,7 +72,7 @@ test('the package holds what is run and read, and no sources or tests', () => {
   for (const wanted of [
     'bin/flyd',
     'bin/flyd.js',
-    'dist/cli/main.js',
+    'dist/bundle/main.js',
     'dist/web/index.html',
     'dist/web/app.js',
     'dist/web/app.css',

@@ -1,0 +1,53 @@
+import { isAbsolute, relative } from 'node:path';
+import { build, type Plugin } from 'vite';
+
+/** Found in node_modules when they are wanted: native code, and what one command in a hundred needs. */
+const external = ['better-sqlite3', 'koffi', 'elkjs'];
+
+/**
+ * Writes `<root>/dist/bundle/main.js`: the command with the libraries that it uses in a few files, because
+ * Node takes longer to find and open a hundred small ones than to run them. What a command needs only
+ * sometimes (import() in the sources) is a file of its own. Source maps lie beside.
+ */
+export async function bundleCommand(root: string): Promise<void> {
+  await build({
+    root,
+    configFile: false,
+    logLevel: 'warn',
+    plugins: [keepPlaces(root)],
+    ssr: { noExternal: true, external },
+    build: {
+      ssr: 'cli/main.ts',
+      outDir: 'dist/bundle',
+      copyPublicDir: false,
+      target: 'node24',
+      minify: false,
+      sourcemap: true,
+      rolldownOptions: {
+        output: {
+          entryFileNames: 'main.js',
+          chunkFileNames: '[name]-[hash].js',
+          sourcemapExcludeSources: true,
+        },
+      },
+    },
+  });
+}
+
+/**
+ * A module that looks for files beside itself (workers, the page, package.json) goes on finding them where
+ * tsc put its own build: in dist/<room>, seen from dist/bundle.
+ */
+const keepPlaces = (root: string): Plugin => ({
+  name: 'keep-places',
+  transform(code, id) {
+    const path = relative(root, id);
+    if (path.startsWith('..') || isAbsolute(path) || path.startsWith('node_modules')) return null;
+    const built = `new URL('../${path.replace(/\.ts$/, '.js')}', import.meta.url).href`;
+    const text = code
+      // db/drizzle.ts: the bundler itself follows require().
+      .replace(/^const require = createRequire\(import\.meta\.url\);$/m, '')
+      .replaceAll('import.meta.url', built);
+    return text === code ? null : { code: text, map: null };
+  },
+});
