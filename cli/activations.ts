@@ -8,9 +8,10 @@ export function activationsCommand(act: Act): Command {
   return withCommon(command).action(
     act(async (session: Session) => {
       const { openReading } = await import('./reading.ts');
-      return openReading(session, ({ images }) => {
+      const { createImageStore } = await import('#db/images/index');
+      return openReading(session, (db) => {
         const { out } = session;
-        const activations = images.activations.list();
+        const activations = createImageStore(db).activations.list();
         out.document(
           activations.map((activation) => ({
             id: activation.id,

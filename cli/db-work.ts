@@ -105,8 +105,8 @@ function checkBackup(path: string): void {
 
 /** `flyd db kept`. */
 export async function listKept(session: Session): Promise<number> {
-  return openReading(session, ({ images }) => {
-    const kept = images.restored.kept();
+  return openReading(session, (db) => {
+    const kept = createImageStore(db).restored.kept();
     session.out.document(kept.map(({ id, since }) => ({ id, since: timeText(since) })));
     if (kept.length === 0) session.out.say('nothing is kept');
     for (const { id, since } of kept) session.out.say(`${id}  since ${timeText(since)}`);
@@ -116,8 +116,8 @@ export async function listKept(session: Session): Promise<number> {
 
 /** `flyd db forget`. */
 export async function forgetKept(session: Session, id: string): Promise<number> {
-  return openReading(session, ({ images }) => {
-    if (!images.restored.release(id))
+  return openReading(session, (db) => {
+    if (!createImageStore(db).restored.release(id))
       throw unrecoverable('usage', `${id} is not kept`, {
         op: 'db forget',
         subject: id,

@@ -1,12 +1,13 @@
 import { endpointText, sourceText } from '#core/source';
-import type { ImageSummary, ImageView } from '#db/images/index';
+import { createImageViews, type ImageViews } from '#db/images/image-views';
+import { createImageStore, type ImageSummary, type ImageView } from '#db/images/index';
 import { exitCodes } from './exit.ts';
 import { imageNotFound } from './not-found.ts';
 import { bytesText, oneLine, table, timeText } from './output.ts';
 import { openReading } from './reading.ts';
 import type { Session } from './session.ts';
 
-const imageDocument = (image: ImageView) => ({
+const imageDocument = (image: Omit<ImageView, 'layers'> & { layers: ImageView['layers'] | null }) => ({
   id: image.id,
   family: image.family,
   source: sourceText(image.source),
@@ -28,13 +29,27 @@ const imageDocument = (image: ImageView) => ({
 /** `flyd images list`. */
 export async function listImages(session: Session): Promise<number> {
   const { out } = session;
-  return openReading(session, ({ images }) => {
-    if (out.json) out.document(images.images.list().map(imageDocument));
-    const found = out.json ? [] : images.images.summaries();
+  return openReading(session, (db) => {
+    const views = createImageViews(db);
+    if (out.json) {
+      out.array(imageTexts(views));
+      return exitCodes.done;
+    }
+    const found = views.summaries();
     if (found.length === 0) out.say('no images: flyd pull <family> --source s3://bucket/prefix');
-    else for (const line of table(header, found.map(rowOf))) out.say(line);
+    else out.sayAll(table(header, found.map(rowOf)));
     return exitCodes.done;
   });
+}
+
+/** Each image as JSON. Its layers are JSON already; a `null` after this name in quotes is nowhere else. */
+function* imageTexts(views: ImageViews): Iterable<string> {
+  const layers = views.layersAsJson();
+  for (const image of views.summaries())
+    yield JSON.stringify(imageDocument({ ...image, layers: null })).replace(
+      '"layers":null',
+      () => `"layers":${layers.get(image.id) ?? '[]'}`,
+    );
 }
 
 const header = ['IMAGE', 'FAMILY', 'DRIVER', 'STATE', 'LAYERS', 'SIZE', 'UNPACKED', 'ACTIVATIONS', 'USED'];
@@ -54,7 +69,8 @@ const rowOf = (image: ImageSummary): string[] => [
 /** `flyd images show`. */
 export async function showImage(session: Session, wanted: string): Promise<number> {
   const { out } = session;
-  return openReading(session, ({ images }) => {
+  return openReading(session, (db) => {
+    const images = createImageStore(db);
     const id = images.images.search(wanted)?.id;
     const image = id === undefined ? null : images.images.view(id);
     if (image === null) throw imageNotFound(wanted);

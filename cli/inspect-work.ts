@@ -3,7 +3,6 @@ import { createDashboardStore, dashboardSet } from '#db/dashboard/index';
 import { engineSet } from '#db/engine/index';
 import { createImageStore, imageSet } from '#db/images/index';
 import { openDatabase } from '#db/open';
-import { openEngine } from '#engine/engine';
 import { createWatch } from '#engine/watch';
 import { createExec } from '#infra/exec';
 import { createLog } from '#infra/log';
@@ -17,8 +16,8 @@ import { startDashboard } from '#services/dashboard/server';
 import { openWorkbench, poolOptionsOf, type Workbench } from './compose.ts';
 import { exitOfSignal } from './exit.ts';
 import { inspectToken } from './inspect-token.ts';
+import { engineToLook } from './onlooker.ts';
 import { loadPage } from './page.ts';
-import { onlooker } from './reading.ts';
 import type { Session } from './session.ts';
 import { watchSignals } from './signals.ts';
 import { versionOf } from './version.ts';
@@ -46,7 +45,7 @@ export async function serveInspector(session: Session, port: number): Promise<nu
     let bench: Promise<Workbench> | null = null;
     undo.push(async () => void (await (await bench)?.close()));
     const parts: DashboardParts = {
-      engine: openEngine({ db, machines: [], owners: onlooker }),
+      engine: engineToLook(db),
       watch: createWatch(db),
       store: createDashboardStore(db),
       images,

@@ -2,12 +2,11 @@ import { engineSet } from '#db/engine/index';
 import { createImageStore, type ImageStore, imageSet } from '#db/images/index';
 import { openDatabase } from '#db/open';
 import type { Engine } from '#engine/api';
-import { openEngine } from '#engine/engine';
 import { createWatch, type EngineWatch } from '#engine/watch';
 import { createOwnerLocks } from '#infra/owner-locks';
 import { type ProgressEntry, readProgress } from '#infra/progress-board';
 import { openStateDir } from '#infra/state-dir';
-import { onlooker } from './reading.ts';
+import { engineToLook } from './onlooker.ts';
 import type { Session } from './session.ts';
 
 /** What those who look for a while need: reading.ts, and who is alive and how far everything is. */
@@ -35,7 +34,7 @@ export async function openLooking({ settings }: Session): Promise<Looking> {
     undo.push(() => owners.close());
     const isAlive = (token: string): boolean => owners.isHeld(token);
     return {
-      engine: openEngine({ db, machines: [], owners: onlooker }),
+      engine: engineToLook(db),
       images: createImageStore(db),
       watch: createWatch(db),
       isAlive,

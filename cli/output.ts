@@ -14,8 +14,12 @@ export interface Output {
   document(value: unknown): void;
   /** One JSON object on a line of its own, for commands that tell things as they happen. */
   line(value: unknown): void;
+  /** The one document as an array, an element a line, from their JSON texts: for long lists. */
+  array(texts: Iterable<string>): void;
   /** A line for people, on stdout; nothing under `--json`. */
   say(line?: string): void;
+  /** Many of them. */
+  sayAll(lines: Iterable<string>): void;
   /** A line on stderr. */
   note(line: string): void;
   /** To stderr as it is. */
@@ -32,10 +36,38 @@ export function createOutput({ json, color }: { json: boolean; color: boolean })
     columns: () => Math.max(40, stderr.columns || 80),
     document: (value) => json && put(1, `${JSON.stringify(value, null, 2)}\n`),
     line: (value) => json && put(1, `${JSON.stringify(value)}\n`),
+    array: (texts) => json && putAll(arrayLines(texts)),
     say: (line = '') => json || put(1, `${line}\n`),
+    sayAll: (lines) => json || putAll(lines),
     note: (line) => put(2, `${line}\n`),
     raw: (text) => put(2, text),
   };
+}
+
+function* arrayLines(texts: Iterable<string>): Iterable<string> {
+  let before = '[';
+  let any = false;
+  for (const text of texts) {
+    yield any ? `${before},` : before;
+    before = `  ${text}`;
+    any = true;
+  }
+  if (any) yield before;
+  yield any ? ']' : '[]';
+}
+
+const blockChars = 256 * 1024;
+
+/** Lines, written many at a time, so that a hundred thousand are not as many calls. */
+function putAll(lines: Iterable<string>): void {
+  let block = '';
+  for (const line of lines) {
+    block += `${line}\n`;
+    if (block.length < blockChars) continue;
+    put(1, block);
+    block = '';
+  }
+  if (block !== '') put(1, block);
 }
 
 /** Written whole before anything else happens: a command may end right after. A reader that is gone wants no more. */
@@ -79,13 +111,15 @@ export const oneLine = (text: string): string =>
 export function table(header: readonly string[], rows: readonly (readonly string[])[]): string[] {
   const cells = [header, ...rows].map((row) => row.map(oneLine));
   const widths = header.map((_, column) => Math.max(...cells.map((row) => row[column]?.length ?? 0)));
-  return cells.map((row) =>
-    row
-      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-      .join('  ')
-      .trimEnd(),
-  );
+  return cells.map((row) => padded(row, widths));
 }
+
+/** A line of a table whose widths are known; a cell that is wider pushes the rest. */
+export const padded = (cells: readonly string[], widths: readonly number[]): string =>
+  cells
+    .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+    .join('  ')
+    .trimEnd();
 
 const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
 

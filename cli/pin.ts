@@ -25,7 +25,9 @@ function pinning(act: Act, name: string, description: string, pinned: boolean): 
       act(async (session: Session, wanted: string, _: CommonFlags) => {
         const { openReading } = await import('./reading.ts');
         const { imageNotFound } = await import('./not-found.ts');
-        return openReading(session, ({ images: { images } }) => {
+        const { createImageStore } = await import('#db/images/index');
+        return openReading(session, (db) => {
+          const { images } = createImageStore(db);
           const image = images.search(wanted);
           if (image === null || !images.pin(image.id, pinned)) throw imageNotFound(wanted);
           session.out.document({ image: image.id, family: image.family, pinned });

@@ -1,35 +1,21 @@
-import { unrecoverable } from '#core/errors';
-import { engineSet } from '#db/engine/index';
-import { createImageStore, type ImageStore, imageSet } from '#db/images/index';
+import type { Database } from 'better-sqlite3';
+import { engineSet } from '#db/engine/set';
+import { imageSet } from '#db/images/set';
 import { openDatabase } from '#db/open';
-import type { Engine } from '#engine/api';
-import { openEngine } from '#engine/engine';
-import type { OwnerLocks } from '#engine/types';
 import { hasStateDir, openStateDir } from '#infra/state-dir';
 import type { Session } from './session.ts';
 
 /**
- * What can be looked up without moving anything: compose.ts without drivers, actors and machines,
- * which take longer to load than a look takes.
+ * Opens the database to look something up: nothing is loaded but what that needs, and `work` brings what
+ * it reads with. Where there is no state directory, none is made: nothing was done.
  */
-export interface Reading {
-  engine: Engine;
-  images: ImageStore;
-}
-
-/** Opens the database to look something up. Where there is no state directory, none is made: nothing was done. */
-export async function openReading(
-  { settings }: Session,
-  work: (reading: Reading) => number,
-): Promise<number> {
-  const state = (await hasStateDir(settings.stateDir)) ? await openStateDir(settings.stateDir) : null;
+export async function openReading(session: Session, work: (db: Database) => number): Promise<number> {
+  const { stateDir } = session.settings;
+  const state = (await hasStateDir(stateDir)) ? await openStateDir(stateDir) : null;
   try {
-    const db = openDatabase(state?.paths.db ?? ':memory:', [engineSet, imageSet]);
+    const db = openDatabase(state?.paths.db ?? ':memory:', [engineSet, imageSet], { readsMuch: true });
     try {
-      return work({
-        engine: openEngine({ db, machines: [], owners: onlooker }),
-        images: createImageStore(db),
-      });
+      return work(db);
     } finally {
       db.close();
     }
@@ -37,11 +23,3 @@ export async function openReading(
     state?.close();
   }
 }
-
-/** An engine that only looks owns nothing. */
-export const onlooker: OwnerLocks = {
-  hold() {
-    throw unrecoverable('unclassified', 'this command only looks and moves no run');
-  },
-  isHeld: () => true,
-};

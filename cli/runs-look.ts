@@ -2,6 +2,7 @@ import type { RunStatus } from '#core/status';
 import type { HistoryRow, Hold, RunView } from '#engine/types';
 import { exitCodes } from './exit.ts';
 import { findRun } from './find-run.ts';
+import { engineToLook } from './onlooker.ts';
 import { errorLines, table, timeText } from './output.ts';
 import { openReading } from './reading.ts';
 import { eventDocument, runDetails, runDocument } from './run-document.ts';
@@ -17,7 +18,8 @@ export interface RunsWanted {
 /** `flyd runs list`. */
 export async function listRuns(session: Session, wanted: RunsWanted): Promise<number> {
   const { out } = session;
-  return openReading(session, ({ engine }) => {
+  return openReading(session, (db) => {
+    const engine = engineToLook(db);
     const runs = engine.runs({
       ...(wanted.live === true ? { live: true } : {}),
       ...(wanted.status === undefined ? {} : { status: [wanted.status] }),
@@ -76,7 +78,8 @@ function aboutOf({ input }: RunView): string {
 /** `flyd runs show`. */
 export async function showRun(session: Session, id: string): Promise<number> {
   const { out } = session;
-  return openReading(session, ({ engine }) => {
+  return openReading(session, (db) => {
+    const engine = engineToLook(db);
     const run = findRun(engine, id);
     const children = engine.children(run.id);
     out.document(runDetails(run, children));
@@ -99,7 +102,8 @@ export async function showRun(session: Session, id: string): Promise<number> {
 /** `flyd runs events`. */
 export async function showEvents(session: Session, id: string): Promise<number> {
   const { out } = session;
-  return openReading(session, ({ engine }) => {
+  return openReading(session, (db) => {
+    const engine = engineToLook(db);
     const rows = engine.history(findRun(engine, id).id);
     out.document(rows.map(eventDocument));
     for (const line of table(['SEQ', 'AT', 'EVENT', 'FROM', 'TO', 'MS', 'STARTED'], rows.map(eventRow)))

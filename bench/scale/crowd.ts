@@ -104,6 +104,9 @@ export function fill(
     }
     history(endedRuns, now);
   })();
+  db.exec(`UPDATE images SET (layer_count, size, raw_size) = (
+    SELECT count(*), sum(b.size), sum(b.raw_size)
+    FROM image_blobs AS i JOIN blobs AS b ON b.digest = i.digest WHERE i.image = images.id)`);
   db.pragma('wal_checkpoint(TRUNCATE)');
   db.close();
 

@@ -1,7 +1,7 @@
 import type { Database } from 'better-sqlite3';
 import { engineSet } from '../engine/index.ts';
 import { openDatabase } from '../open.ts';
-import { imageMigrations } from './migrations.ts';
+import { imageSet } from './set.ts';
 
 /**
  * Writes a consistent copy of a live database to `path`, where nothing is yet: one read transaction, which
@@ -10,7 +10,7 @@ import { imageMigrations } from './migrations.ts';
  */
 export function backUp(db: Database, path: string, now: number): void {
   db.prepare('VACUUM INTO ?').run(path);
-  const copy = openDatabase(path, [engineSet, { name: 'images', migrations: imageMigrations }]);
+  const copy = openDatabase(path, [engineSet, imageSet]);
   try {
     copy.prepare('INSERT INTO restored (taken_at) VALUES (?)').run(now);
     // One file, without a log beside it.

@@ -5,6 +5,7 @@ import type { LayerMediaType, LayerRef } from '#core/image';
 import { placeOf } from '#core/source';
 import { drizzle, orm } from '../drizzle.ts';
 import { write } from '../open.ts';
+import { type BlobView, listBlobs } from './blob-list.ts';
 import { joinWrite } from './joined.ts';
 import { type LeaseHold, type Leases, sweepLease } from './leases.ts';
 import type { LiveRuns } from './live-runs.ts';
@@ -22,14 +23,6 @@ export interface BlobFacts {
   /** Bytes when uncompressed. */
   rawSize: number;
   mediaType: LayerMediaType;
-}
-
-export interface BlobView extends BlobFacts {
-  state: 'whole' | 'removing';
-  /** How many layers of complete images it is. */
-  references: number;
-  createdAt: number;
-  usedAt: number;
 }
 
 export interface Blobs {
@@ -62,12 +55,6 @@ export function createBlobs(db: Database, live: LiveRuns, leases: Leases): Blobs
     rawSize: blobs.rawSize,
     mediaType: blobs.mediaType,
   };
-
-  const listed = db.prepare<[], BlobView>(`
-    SELECT digest, size, diff_id AS diffId, raw_size AS rawSize, media_type AS mediaType, state,
-      (SELECT count(*) FROM image_blobs WHERE image_blobs.digest = blobs.digest) AS "references",
-      created_at AS createdAt, used_at AS usedAt
-    FROM blobs ORDER BY created_at, digest`);
 
   const find = (digest: Digest): BlobFacts | null =>
     query
@@ -165,7 +152,7 @@ export function createBlobs(db: Database, live: LiveRuns, leases: Leases): Blobs
           .run();
       });
     },
-    list: () => listed.all(),
+    list: () => [...listBlobs(db)],
   };
 }
 

@@ -1,9 +1,8 @@
 import type { Database } from 'better-sqlite3';
-import { drizzle, orm } from '../drizzle.ts';
+import { statementsOf } from '../lazy.ts';
 import type { ImageLayerView, ImageRow, ImageSummary, ImageView } from './images.ts';
-import { activations, images } from './schema.ts';
 
-const { asc, eq } = orm;
+// Plain statements, so that a look at images loads no query builder.
 
 export interface ImageViews {
   /** All images with their layers. */
@@ -11,71 +10,84 @@ export interface ImageViews {
   /** All images with what their layers sum up to: a hundred thousand of them are not read one by one. */
   summaries(): ImageSummary[];
   view(id: string): ImageView | null;
+  /**
+   * The layers of all images, by the image's id: of each a JSON array as text, of `ImageLayerView`s.
+   * SQLite writes the text itself, which takes a third of the time of making objects first.
+   */
+  layersAsJson(): Map<string, string>;
 }
 
+const columns = `id, family, source, driver, chain, base_lv_id AS baseLvId, state, effect,
+  created_at AS createdAt, used_at AS usedAt, pinned, manifest, config,
+  layer_count AS layerCount, size, raw_size AS rawSize`;
+
+const layerRows = `
+  SELECT i.image, i.key, i.etag, b.digest, b.diff_id AS diffId, b.size, b.raw_size AS rawSize,
+    b.media_type AS mediaType
+  FROM image_blobs AS i JOIN blobs AS b ON b.digest = i.digest`;
+
+const texts = {
+  all: `SELECT ${columns} FROM images ORDER BY created_at, id`,
+  one: `SELECT ${columns} FROM images WHERE id = ?`,
+  allLayers: `${layerRows} ORDER BY i.image, i.position`,
+  layersOf: `${layerRows} WHERE i.image = ? ORDER BY i.position`,
+  allActivations: 'SELECT image, id FROM activations',
+  activationsOf: 'SELECT image, id FROM activations WHERE image = ?',
+  // CROSS JOIN keeps SQLite walking along the key of image_blobs: so each image's layers come in their order.
+  layerTexts: `
+    SELECT i.image, '[' || group_concat(format(
+        '{"key":%s,"etag":%s,"digest":%s,"diffId":%s,"size":%d,"rawSize":%d,"mediaType":%s}',
+        json_quote(i.key), json_quote(i.etag), json_quote(b.digest), json_quote(b.diff_id), b.size, b.raw_size,
+        json_quote(b.media_type))) || ']'
+    FROM image_blobs AS i CROSS JOIN blobs AS b ON b.digest = i.digest GROUP BY i.image`,
+};
+
+type StoredRow = Omit<ImageSummary, 'activations' | 'source' | 'manifest' | 'pinned'> &
+  Record<'source', string> &
+  Record<'manifest', string | null> &
+  Record<'pinned', number>;
 type LayerRow = ImageLayerView & { image: string };
+type ActivationRow = { image: string; id: string };
 
 /** Images as people look at them. */
 export function createImageViews(db: Database): ImageViews {
-  const query = drizzle(db);
-  const layerRows = `
-    SELECT i.image, i.key, i.etag, b.digest, b.diff_id AS diffId, b.size, b.raw_size AS rawSize,
-      b.media_type AS mediaType
-    FROM image_blobs AS i JOIN blobs AS b ON b.digest = i.digest`;
-  const allLayers = db.prepare<[], LayerRow>(`${layerRows} ORDER BY i.image, i.position`);
-  const layersOf = db.prepare<[string], LayerRow>(`${layerRows} WHERE i.image = ? ORDER BY i.position`);
-  const sums = db.prepare<[], { image: string; count: number; size: number; rawSize: number }>(`
-    SELECT i.image, count(*) AS count, sum(b.size) AS size, sum(b.raw_size) AS rawSize
-    FROM image_blobs AS i JOIN blobs AS b ON b.digest = i.digest GROUP BY i.image`);
-
-  const rows = (): ImageRow[] =>
-    query.select().from(images).orderBy(asc(images.createdAt), asc(images.id)).all();
-  const activationIds = (): Map<string, string[]> =>
-    grouped(
-      query.select({ image: activations.image, id: activations.id }).from(activations).all(),
-      ({ id }) => id,
-    );
+  const statements = statementsOf(db, texts);
+  const summaryOf = (row: StoredRow, activations: string[]): ImageSummary => ({
+    ...row,
+    source: JSON.parse(row.source) as ImageRow['source'],
+    manifest: row.manifest === null ? null : (JSON.parse(row.manifest) as ImageRow['manifest']),
+    pinned: row.pinned === 1,
+    activations,
+  });
+  const summaries = (): ImageSummary[] => {
+    const active = grouped(statements.allActivations.all() as ActivationRow[], ({ id }) => id);
+    return (statements.all.all() as StoredRow[]).map((row) => summaryOf(row, active.get(row.id) ?? []));
+  };
 
   return {
+    summaries,
     list() {
-      const layers = grouped(allLayers.all(), layerOf);
-      const active = activationIds();
-      return rows().map((row) => viewOf(row, layers.get(row.id) ?? [], active.get(row.id) ?? []));
-    },
-    summaries() {
-      const sumOf = new Map(sums.all().map(({ image, ...sum }) => [image, sum]));
-      const active = activationIds();
-      return rows().map((row) => {
-        const { count, size, rawSize } = sumOf.get(row.id) ?? { count: 0, size: 0, rawSize: 0 };
-        return { ...row, layerCount: count, size, rawSize, activations: active.get(row.id) ?? [] };
-      });
+      const layers = grouped(statements.allLayers.all() as LayerRow[], layerOf);
+      return summaries().map((image) => ({ ...image, layers: layers.get(image.id) ?? [] }));
     },
     view(id) {
-      const row = query.select().from(images).where(eq(images.id, id)).get();
+      const row = statements.one.get(id) as StoredRow | undefined;
       if (row === undefined) return null;
-      const active = query
-        .select({ id: activations.id })
-        .from(activations)
-        .where(eq(activations.image, id))
-        .all();
-      return viewOf(
-        row,
-        layersOf.all(id).map(layerOf),
-        active.map((each) => each.id),
-      );
+      const active = statements.activationsOf.all(id) as ActivationRow[];
+      const layers = (statements.layersOf.all(id) as LayerRow[]).map(layerOf);
+      return {
+        ...summaryOf(
+          row,
+          active.map((each) => each.id),
+        ),
+        layers,
+      };
     },
+    layersAsJson: () => new Map(statements.layerTexts.raw().iterate() as Iterable<[string, string]>),
   };
 }
 
 const layerOf = ({ image: _, ...layer }: LayerRow): ImageLayerView => layer;
-
-const viewOf = (row: ImageRow, layers: ImageLayerView[], active: string[]): ImageView => ({
-  ...row,
-  layers,
-  size: layers.reduce((sum, layer) => sum + layer.size, 0),
-  rawSize: layers.reduce((sum, layer) => sum + layer.rawSize, 0),
-  activations: active,
-});
 
 function grouped<Row extends { image: string }, Value>(
   rows: readonly Row[],

@@ -4,6 +4,7 @@ import type { ChainId, DiffId, Digest } from '#core/ids';
 import type { DriverName, LayerMediaType } from '#core/image';
 import type { ImageManifest } from '#core/source';
 import { drizzle, orm } from '../drizzle.ts';
+import { once } from '../lazy.ts';
 import { write } from '../open.ts';
 import type { Blobs } from './blobs.ts';
 import type { Configs } from './configs.ts';
@@ -49,18 +50,14 @@ export interface ImageLayerView {
   mediaType: LayerMediaType;
 }
 
-export interface ImageView extends ImageRow {
-  layers: ImageLayerView[];
-  /** Bytes of its layers, as stored and unpacked. */
-  size: number;
-  rawSize: number;
+/** An image as a list has it. */
+export interface ImageSummary extends ImageRow {
   /** Ids of its activations, whatever their state. */
   activations: string[];
 }
 
-/** An image as a list has it. */
-export interface ImageSummary extends Omit<ImageView, 'layers'> {
-  layerCount: number;
+export interface ImageView extends ImageSummary {
+  layers: ImageLayerView[];
 }
 
 export interface Images extends ImageViews {
@@ -128,6 +125,14 @@ export function createImages(
       .all()
       .map((row) => row.id);
 
+  const sumUp = once(() =>
+    db.prepare(`
+      UPDATE images SET (layer_count, size, raw_size) = (
+        SELECT count(*), coalesce(sum(b.size), 0), coalesce(sum(b.raw_size), 0)
+        FROM image_blobs AS i JOIN blobs AS b ON b.digest = i.digest WHERE i.image = @id)
+      WHERE id = @id`),
+  );
+
   function linkLayers(id: string, { layers }: FinishedImage, now: number): void {
     query.delete(imageBlobs).where(eq(imageBlobs.image, id)).run();
     layers.forEach(({ digest, key, etag }, position) => {
@@ -139,6 +144,7 @@ export function createImages(
         });
       query.insert(imageBlobs).values({ image: id, position, digest, key, etag }).run();
     });
+    sumUp().run({ id });
   }
 
   return {

@@ -1,5 +1,4 @@
 import type { Database } from 'better-sqlite3';
-import type { MigrationSet } from '../migrate.ts';
 import { type Activations, createActivations } from './activations.ts';
 import { type Blobs, createBlobs } from './blobs.ts';
 import { type Configs, createConfigs } from './configs.ts';
@@ -7,7 +6,6 @@ import { createEvictions, type Evictions } from './eviction.ts';
 import { createImages, type Images } from './images.ts';
 import { createLeases, type Leases } from './leases.ts';
 import { createLiveRuns } from './live-runs.ts';
-import { imageMigrations } from './migrations.ts';
 import { createRepairs, type Repairs } from './repairs.ts';
 import { createRestored, type Restored } from './restored.ts';
 import { createSweeps, type Sweeps } from './sweep.ts';
@@ -21,7 +19,8 @@ export type {
   NewActivation,
 } from './activations.ts';
 export { backUp } from './backup.ts';
-export type { BlobFacts, Blobs, BlobView } from './blobs.ts';
+export { type BlobView, listBlobs } from './blob-list.ts';
+export type { BlobFacts, Blobs } from './blobs.ts';
 export { takeCensus } from './census.ts';
 export type { Configs } from './configs.ts';
 export type { Eviction, Evictions, EvictionWish } from './eviction.ts';
@@ -29,12 +28,10 @@ export type { CompleteImage, ImageLayerView, ImageRow, ImageSummary, Images, Ima
 export { type LeaseClaim, type LeaseHold, type Leases, sweepLease } from './leases.ts';
 export type { LostVolumes, Repairs } from './repairs.ts';
 export type { Restored } from './restored.ts';
+export { imageSet } from './set.ts';
 export { downloadIdOf, type ObjectAt, type SourceIdentity } from './sources.ts';
 export type { Sweeps } from './sweep.ts';
 export type { NewVolume, VolumePlan, VolumeRow, Volumes, VolumeTree } from './volumes.ts';
-
-/** The tables of images. They live next to the engine's: what may be swept depends on the runs there. */
-export const imageSet: MigrationSet = { name: 'images', migrations: imageMigrations };
 
 export interface ImageStore {
   blobs: Blobs;

@@ -128,4 +128,16 @@ CREATE TABLE restored (taken_at INTEGER NOT NULL) STRICT;
 CREATE TABLE kept (id TEXT PRIMARY KEY, since INTEGER NOT NULL) STRICT;
 `,
   },
+  {
+    // What the layers of a complete image sum up to: they never change, and lists need nothing else of them.
+    version: 5,
+    sql: `
+ALTER TABLE images ADD COLUMN layer_count INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE images ADD COLUMN size INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE images ADD COLUMN raw_size INTEGER NOT NULL DEFAULT 0;
+UPDATE images SET (layer_count, size, raw_size) = (
+  SELECT count(*), coalesce(sum(b.size), 0), coalesce(sum(b.raw_size), 0)
+  FROM image_blobs AS i JOIN blobs AS b ON b.digest = i.digest WHERE i.image = images.id);
+`,
+  },
 ];

@@ -67,6 +67,10 @@ export const images = sqliteTable('images', {
   manifest: text('manifest', { mode: 'json' }).$type<ImageManifest>(),
   /** The digest that its manifest names. */
   config: text('config').$type<Digest>(),
+  /** What its layers sum up to, once it is complete. */
+  layerCount: integer('layer_count').notNull().default(0),
+  size: integer('size').notNull().default(0),
+  rawSize: integer('raw_size').notNull().default(0),
 });
 
 /** Configs of images, as they came. */

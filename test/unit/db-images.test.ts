@@ -124,8 +124,8 @@ describe('blobs', () => {
     completeImage(store, { id: 'img-1' });
     const counted = store.blobs.list().map((row) => [row.digest, row.references]);
     assert.deepEqual(counted, [
-      [digest('l'), 1],
       [digest(1), 0],
+      [digest('l'), 1],
     ]);
   });
 });
