@@ -13,7 +13,7 @@ import { resolveDir } from './resolve.ts';
 import type { BlockReader } from './source.ts';
 import { type Entry, TarReader } from './tar.ts';
 import { Tree } from './tree.ts';
-import { opaque, whiteout } from './whiteout.ts';
+import { carryOut, type Marker, markerPrefix, opaqueName } from './whiteout.ts';
 
 export type ApplyLimits = Pick<
   Limits,
@@ -43,8 +43,6 @@ export interface Applied {
   report: Report;
 }
 
-const whPrefix = '.wh.';
-const opaqueName = '.wh..wh..opq';
 const aufsPrefix = '.wh..wh.';
 
 /**
@@ -58,23 +56,32 @@ export function applyLayer(
   limits: ApplyLimits,
   onEntry: (entries: number) => void = () => {},
 ): Applied {
-  const report = new Report();
-  const reader = new TarReader(blocks, limits, report);
   const tree = new Tree({ ...target, entriesMax: limits.layerEntriesMax });
   try {
-    const attributes = new AttributeSetter(target.privileged, report);
-    const maker = new DiskMaker(tree, attributes, report, reader);
-    const applier = new Applier({ tree, maker, report, limits }, limits);
-    for (let entry = reader.next(); entry !== null; entry = reader.next()) {
-      onEntry(applier.entries);
-      applier.apply(entry);
-    }
-    drain(blocks, limits.trailingBytesMax, report);
-    maker.finish();
-    return { entries: applier.entries, bytes: applier.physical, report };
+    return applyTo(tree, blocks, limits, { onEntry, defer: null });
   } finally {
     tree.close();
   }
+}
+
+/** Applies a layer to an open tree, but for the markers that `defer` takes. */
+export function applyTo(
+  tree: Tree,
+  blocks: BlockReader,
+  limits: ApplyLimits,
+  { onEntry, defer }: { onEntry: (entries: number) => void; defer: ((marker: Marker) => void) | null },
+): Applied {
+  const report = new Report();
+  const reader = new TarReader(blocks, limits, report);
+  const maker = new DiskMaker(tree, new AttributeSetter(tree.privileged, report), report, reader);
+  const applier = new Applier({ tree, maker, report, limits }, limits, defer);
+  for (let entry = reader.next(); entry !== null; entry = reader.next()) {
+    onEntry(applier.entries);
+    applier.apply(entry);
+  }
+  drain(blocks, limits.trailingBytesMax, report);
+  maker.finish();
+  return { entries: applier.entries, bytes: applier.physical, report };
 }
 
 /** Gives each entry its place in a tree, or carries out what it marks. */
@@ -84,10 +91,13 @@ export class Applier {
   #logical = 0;
   readonly #placing: Placing;
   readonly #limits: ApplyLimits;
+  readonly #defer: ((marker: Marker) => void) | null;
 
-  constructor(placing: Placing, limits: ApplyLimits) {
+  /** `defer` takes the markers of deletions, which are then carried out later by others. */
+  constructor(placing: Placing, limits: ApplyLimits, defer: ((marker: Marker) => void) | null = null) {
     this.#placing = placing;
     this.#limits = limits;
+    this.#defer = defer;
   }
 
   /** Takes the next entry. Errors of the layer, and of the system, name it. */
@@ -104,7 +114,7 @@ export class Applier {
       return;
     }
     const leaf = parts.pop();
-    if (leaf?.startsWith(whPrefix)) {
+    if (leaf?.startsWith(markerPrefix)) {
       this.#marker(parts, leaf, entry);
       return;
     }
@@ -138,13 +148,16 @@ export class Applier {
   /** A name that begins with `.wh.` is an instruction, whatever its type; it never becomes visible. */
   #marker(parts: string[], leaf: string, entry: Entry): void {
     const { tree } = this.#placing;
-    const hidden = leaf.slice(whPrefix.length);
+    const hidden = leaf.slice(markerPrefix.length);
     if (hidden === '' || hidden === '.' || hidden === '..')
       throw hostile('a whiteout of no name, or of the directory itself', entry.path); // case 24
+    if (this.#defer !== null) {
+      this.#defer({ parts, leaf });
+      return;
+    }
     const node = resolveDir(tree, parts, false, entry.path);
     if (node === null) return; // nothing there to hide (case 22)
-    if (leaf === opaqueName) opaque(this.#placing, node);
-    else whiteout(this.#placing, node, hidden);
+    carryOut(this.#placing, node, leaf);
   }
 
   /** Limits are checked before anything is written. */
@@ -174,7 +187,7 @@ function isBookkeeping(parts: readonly string[], entry: Entry): boolean {
 }
 
 /** Errors of the system get the entry's name; a full disk is said as such. */
-export function naming<T>(entry: Entry, act: () => T): T {
+export function naming<T>(entry: Pick<Entry, 'path'>, act: () => T): T {
   try {
     return act();
   } catch (error) {

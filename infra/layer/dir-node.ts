@@ -33,6 +33,8 @@ export interface DirNode {
   defaultAcl: boolean;
   /** Names that entries of this layer made here, and directories on the way to such: whiteouts spare them. */
   written: Set<string> | null;
+  /** Made on the way to an entry, when no entry had named it yet. */
+  implied: boolean;
   /** The layer's own entry for it, the last one. */
   own: Entry | null;
   /** How it looks below this layer; null for a directory that is new, or whose lower one was deleted. */
@@ -58,6 +60,7 @@ export function makeNode(parent: DirNode | null, name: string, here: boolean): D
     gid: 0,
     defaultAcl: false,
     written: null,
+    implied: false,
     own: null,
     below: null,
     lowers: [],

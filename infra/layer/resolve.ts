@@ -48,6 +48,7 @@ export function resolveDir(
     } else if (create) {
       if (found.at === 'here' || found.at === 'gone') tree.unlink(node, name);
       node = tree.makeDir(node, name);
+      node.implied = true;
     } else {
       return null;
     }

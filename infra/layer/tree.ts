@@ -34,6 +34,8 @@ export interface TreeOptions {
   privileged: boolean;
   /** Entries and directories that may be made (`layerEntriesMax`). */
   entriesMax: number;
+  /** What this layer has made in the folder already, to go on with; else it must be empty in overlay's form. */
+  root?: DirNode;
 }
 
 const openMax = 64;
@@ -56,18 +58,18 @@ export class Tree implements LayerTree {
   #newest: DirNode | null = null;
   #made = 0;
 
-  constructor({ rootfs, form, lowers, privileged, entriesMax }: TreeOptions) {
+  constructor({ rootfs, form, lowers, privileged, entriesMax, root }: TreeOptions) {
     this.form = form;
     this.privileged = privileged;
     this.overlayPrefix = overlayPrefix(privileged);
     this.#entriesMax = entriesMax;
     this.#rootFd = openRoot(rootfs);
-    this.root = makeNode(null, '', true);
+    this.root = root ?? makeNode(null, '', true);
     this.lowers = form === 'overlay' ? new Lowers(lowers, privileged) : null;
     this.#describeRoot();
     const filled = readdirAt(this.#rootFd).length > 0;
     this.hasBelow = form === 'overlay' ? lowers.length > 0 : filled;
-    if (form === 'overlay' && filled) this.#refuseFilled(rootfs);
+    if (form === 'overlay' && filled && root === undefined) this.#refuseFilled(rootfs);
   }
 
   /** What is there would count as this layer's own, and its whiteouts as nobody's. */

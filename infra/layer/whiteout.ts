@@ -7,6 +7,22 @@ export interface Marking {
   maker: Pick<Maker, 'whiteout'>;
 }
 
+/** Names that begin so are instructions, never files. */
+export const markerPrefix = '.wh.';
+export const opaqueName = '.wh..wh..opq';
+
+/** An entry that marks a deletion: the directory that it stands in, and its own name. */
+export interface Marker {
+  parts: readonly string[];
+  leaf: string;
+}
+
+/** Does what a marker of this name says in a directory. */
+export function carryOut(marking: Marking, node: DirNode, leaf: string): void {
+  if (leaf === opaqueName) opaque(marking, node);
+  else whiteout(marking, node, leaf.slice(markerPrefix.length));
+}
+
 /**
  * Deletions. A whiteout or opaque mark hides what lower layers have and nothing of its own layer,
  * wherever in the archive it stands (OCI image-spec, layer.md, "Whiteouts"): what this layer wrote,
@@ -16,7 +32,7 @@ export interface Marking {
  */
 
 /** `.wh.<name>` in a directory. */
-export function whiteout(marking: Marking, node: DirNode, name: string): void {
+function whiteout(marking: Marking, node: DirNode, name: string): void {
   const { tree } = marking;
   if (!tree.hasBelow) return;
   const found = tree.lookup(node, name);
@@ -31,7 +47,7 @@ export function whiteout(marking: Marking, node: DirNode, name: string): void {
 }
 
 /** `.wh..wh..opq` in a directory: its lower contents go, itself and its attributes stay. */
-export function opaque(marking: Marking, node: DirNode): void {
+function opaque(marking: Marking, node: DirNode): void {
   if (!marking.tree.hasBelow) return;
   hideBelow(marking, node, false);
 }

@@ -29,7 +29,7 @@ const everything: Palette = {
 };
 
 describe('random stacks of layers', () => {
-  it(`flat, overlay and images give the same tree, ${rounds} times`, {
+  it(`flat, overlay (prepared or not) and images give the same tree, ${rounds} times`, {
     skip: overlayProblem() || imageProblem(),
   }, () => {
     for (let seed = firstSeed; seed < firstSeed + rounds; seed++) compare(seed, true);
@@ -62,7 +62,10 @@ function compare(seed: number, privileged: boolean): void {
       if ('code' in flat || 'code' in overlay || 'code' in images) continue;
       layers = next;
       const merged = [stack.merge(overlay.value.lowers, privileged ? '' : ',userxattr')];
-      if (privileged) merged.push(stack.mergeImages(images.value.lowers));
+      if (privileged) {
+        merged.push(stack.mergeImages(images.value.lowers));
+        merged.push(stack.merge(stack.prepared(layers).lowers));
+      }
       // Overlayfs cannot keep a lower file's other names together with a link made above it.
       const split = overlay.value.applied.some(({ report }) => report.count('link_group_split') > 0);
       last = { rootfs: flat.value.rootfs, merged, split };

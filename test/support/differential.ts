@@ -100,6 +100,7 @@ function treesOf(place: LayerStack, layers: readonly Buffer[]): Formed[] {
   return [
     { form: 'flat', tree: listTree(flat.rootfs), split: false },
     { form: 'overlay', tree: listTree(place.merge(overlay.lowers)), split },
+    { form: 'prepared', tree: listTree(place.merge(place.prepared(layers).lowers)), split },
     { form: 'images', tree: listTree(place.mergeImages(images.lowers)), split },
   ];
 }

@@ -70,6 +70,7 @@ export function runCases(group: string, cases: readonly Case[]): void {
             assertFails(() => stack.flat(layers, one.limits), fails, one.names);
             assertFails(() => stack.overlay(layers, one.limits), fails, one.names);
             assertFails(() => stack.images(layers, one.limits), fails, one.names);
+            if (isRoot) assertFails(() => stack.prepared(layers, one.limits), fails, one.names);
           }),
         );
         continue;
@@ -78,6 +79,12 @@ export function runCases(group: string, cases: readonly Case[]): void {
       it(`${title}, as an overlay`, { skip: noRoot || noOverlay }, () =>
         guarded(() => {
           const { lowers } = stack.overlay(layers, one.limits);
+          assertSame(stack, one, layers, stack.merge(lowers));
+        }),
+      );
+      it(`${title}, prepared`, { skip: noRoot || noOverlay }, () =>
+        guarded(() => {
+          const { lowers } = stack.prepared(layers, one.limits);
           assertSame(stack, one, layers, stack.merge(lowers));
         }),
       );

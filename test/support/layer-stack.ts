@@ -2,10 +2,14 @@ import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { FlydError } from '#core/errors';
 import { defaultLimits, type Limits } from '#core/limits';
 import { applyToImage } from '#infra/erofs/apply';
 import { rootName } from '#infra/erofs/lowers';
 import { type Applied, applyLayer } from '#infra/layer/apply';
+import { NeedsBelow } from '#infra/layer/loose-tree';
+import { prepareLayer } from '#infra/layer/prepare';
+import { settleLayer } from '#infra/layer/settle';
 import { BlockReader, sourceOf } from '#infra/layer/source';
 import * as sys from '#infra/sys';
 
@@ -41,6 +45,30 @@ export class LayerStack {
       lowers.unshift(rootfs);
     }
     return { lowers, applied };
+  }
+
+  /**
+   * A folder a layer, in overlay's form, each unpacked without those below and then put onto them; `redone`
+   * are the layers that had to be applied anew.
+   */
+  prepared(layers: readonly Buffer[], limits: Partial<Limits> = {}) {
+    const all = { ...defaultLimits, ...limits };
+    const lowers: string[] = [];
+    const applied: Applied[] = [];
+    const redone: number[] = [];
+    for (const [index, layer] of layers.entries()) {
+      let rootfs = this.folder('prepared');
+      const target = { rootfs, form: 'overlay' as const, lowers: [...lowers], privileged: true };
+      let done = attemptPart(() => settleLayer(prepareLayer(blocksOf(layer), rootfs, all), target, all));
+      if (done === null) {
+        redone.push(index);
+        rootfs = this.folder('overlay');
+        done = apply(layer, rootfs, 'overlay', lowers, limits, true);
+      }
+      applied.push(done);
+      lowers.unshift(rootfs);
+    }
+    return { lowers, applied, redone };
   }
 
   /** An EROFS image a layer, as the erofs driver makes them; nearest first, the top one included. */
@@ -80,6 +108,16 @@ export class LayerStack {
   remove(): void {
     for (const at of this.#mounts.splice(0).reverse()) sys.umount2(at, sys.MNT_DETACH);
     fs.rmSync(this.base, { recursive: true, force: true });
+  }
+}
+
+/** What cannot be prepared is a layer like others: whoever applies it says what is wrong with it. */
+function attemptPart(make: () => Applied | null): Applied | null {
+  try {
+    return make();
+  } catch (error) {
+    if (error instanceof NeedsBelow || error instanceof FlydError) return null;
+    throw error;
   }
 }
 
