@@ -147,7 +147,7 @@ async function applyAll(
         onProgress: ({ done }) => progress({ done: before + done, total, unit: 'unpacked', note: layer.key }),
       });
     const applied = await naming(layer, signal, async () => {
-      const prepared = opened.form === 'image' ? await parts?.fill(layer.digest, opened, limits) : null;
+      const prepared = await parts?.fill(layer.digest, opened, limits);
       signal.throwIfAborted();
       return prepared ?? (await fromBlob());
     });

@@ -115,10 +115,10 @@ export interface LayerParts {
    */
   begin(id: string, limits: Limits): PartMaking;
   /**
-   * Fills an open volume with what was prepared of its layer, which is used up by that; null when nothing
-   * was. Fails as unpacking does.
+   * Fills an open volume with what was prepared of its layer, which is used up by that. Null when nothing was,
+   * or nothing that fits onto the volumes below: the volume is as empty as before. Fails as unpacking does.
    */
-  fill(digest: Digest, volume: OpenImage, limits: Limits): Promise<Filled | null>;
+  fill(digest: Digest, volume: OpenVolume, limits: Limits): Promise<Filled | null>;
   /** Removes what was prepared of a layer that needs no filling. Nothing there is fine. */
   drop(digest: Digest): Promise<void>;
   /** Everything that is there, whole or not. */

@@ -93,6 +93,13 @@ export async function removeTree(path: string, { exec, op, privileged }: TreeOpt
   await syncDir(dirname(path));
 }
 
+/** What a folder takes of the disk, with all that is in it. What goes away meanwhile is not counted. */
+export async function bytesIn(path: string, exec: Exec): Promise<number> {
+  const options = { op: 'store.sweep', subject: path, timeoutMs: treeTimeoutMs, okCodes: [0, 1] };
+  const args = ['--summarize', '--one-file-system', '--block-size=1', '--', path];
+  return Number.parseInt((await exec('du', args, options)).stdout, 10) || 0;
+}
+
 /**
  * Copies a tree into `to`, which must not exist: owners (as root), modes, times to the nanosecond,
  * xattrs, hard links, holes, devices; blocks are shared where the file system can. Follows no link.

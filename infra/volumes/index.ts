@@ -80,6 +80,7 @@ export async function createDrivers(options: DriversOptions): Promise<Drivers> {
     }),
     overlay: createOverlayDriver({
       folder: folderOf('overlay'),
+      partsFolder: join(stateDir, 'parts', 'overlay'),
       exec,
       privileged,
       methods: options.overlayMethods,

@@ -6,13 +6,15 @@ import { ensureRootfs } from './folders.ts';
 import { moduleAvailable } from './kernel.ts';
 import { createLayeredDriver, type LayeredOptions } from './layered.ts';
 import { fileSystemOf } from './space.ts';
+import { createTreeParts } from './tree-parts.ts';
 
 /** A folder for each layer, which an overlay joins as it is. */
-export function createOverlayDriver(options: LayeredOptions): VolumeDriver {
-  const { folder, privileged } = options;
+export function createOverlayDriver(options: LayeredOptions & { partsFolder: string }): VolumeDriver {
+  const { folder, privileged, exec } = options;
   return createLayeredDriver(
     {
       name: 'overlay',
+      ...(privileged && { parts: createTreeParts({ folder: options.partsFolder, exec }) }),
       probe: () => probeOverlay(folder, privileged),
       prepare: ensureRootfs,
       open: (root, below) => {

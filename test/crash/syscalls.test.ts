@@ -81,7 +81,7 @@ function under({ call, when, program }: Shot): string[] {
 async function shootAt(t: TestContext, driver: string, few: number): Promise<void> {
   const count = Number(process.env.FLYD_TEST_SHOTS ?? few);
   const lab = labFolder(t);
-  const family = makeFamily(lab);
+  const family = makeFamily(lab, { bytes: 1_500_000 }); // enough that a driver prepares the layer
   const { reference } = await undisturbed(lab, family, driver);
   const shots = choose(await recorded(lab, family, driver), count, seeded(t));
   const failures: string[] = [];
