@@ -20,6 +20,7 @@ export interface Rival {
 export const names = {
   flyd: 'flyd',
   table: 'step table by hand',
+  xstateTable: 'step table, moved by XState',
   commits: 'disk: a row a commit',
   appends: 'disk: fdatasync of 4 KiB',
   restate: 'Restate, @restatedev/xstate',
@@ -38,6 +39,11 @@ export function rivals(root: string, peers: string): (Rival | string)[] {
   return [
     embedded(names.flyd, versionIn('package.json'), 'flyd'),
     embedded(names.table, sqlite, 'table'),
+    embedded(
+      names.xstateTable,
+      `${sqlite}, XState ${versionIn('node_modules/xstate/package.json')}`,
+      'xstate-table',
+    ),
     embedded(names.commits, sqlite, 'commits', true),
     embedded(names.appends, `Node ${process.version}`, 'appends', true),
     ...restates(peers),

@@ -6,7 +6,7 @@ import { openDbos } from './subjects/dbos.ts';
 import { openAppends, openCommits } from './subjects/disk.ts';
 import { openFlyd } from './subjects/flyd.ts';
 import { openRestateRun, openRestateXState } from './subjects/restate.ts';
-import { openTable } from './subjects/table.ts';
+import { openTable, openXStateTable } from './subjects/table.ts';
 
 /** What a worker is asked to do: its one argument, as JSON. */
 export interface Task {
@@ -36,6 +36,7 @@ export interface Answer extends Figures {
 const subjects = {
   flyd: openFlyd,
   table: openTable,
+  'xstate-table': openXStateTable,
   commits: openCommits,
   appends: openAppends,
   'restate-xstate': openRestateXState,

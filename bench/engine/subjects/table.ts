@@ -1,87 +1,77 @@
 import { join } from 'node:path';
 import SqliteDatabase from 'better-sqlite3';
-import { stepsPerRun } from '../chart.ts';
-import type { OpenSubject } from '../subject.ts';
+import type { OpenSubject, Subject, Surroundings } from '../subject.ts';
+import { byHand, byXState, type Program, type Standing } from './programs.ts';
 
 /**
  * What somebody would write by hand for these ten steps, and nothing else: the rows that flyd keeps too (the
  * run with its context and its owner, its history, the effect under way), written in the same transactions:
- * whatever is there when the last commit is over shares the next one. No statechart, no retries, no timers.
+ * whatever is there when the last commit is over shares the next one. No retries, no timers, no children.
  */
-export const openTable: OpenSubject = async ({ folder, clock }) => {
+export const openTable: OpenSubject = async (surroundings) => tableOf(byHand, surroundings);
+
+/** The same table, moved by the statechart: what is left of the difference is flyd's own. */
+export const openXStateTable: OpenSubject = async (surroundings) => tableOf(byXState, surroundings);
+
+function tableOf<S extends Standing>(program: Program<S>, { folder, clock }: Surroundings): Subject {
   const db = new SqliteDatabase(join(folder, 'table.db'));
   db.pragma('journal_mode = WAL');
   db.pragma('synchronous = FULL');
   if (db.pragma('synchronous', { simple: true }) !== 2) throw new Error('synchronous=FULL did not hold');
   db.exec(schema);
-  const sql = {
-    begin: db.prepare('BEGIN IMMEDIATE'),
-    commit: db.prepare('COMMIT'),
-    insert: db.prepare(
-      'INSERT INTO runs (uid, owner, state, context, seq, created_at, updated_at) VALUES (?, ?, ?, ?, 0, ?, ?)',
-    ),
-    update: db.prepare(
-      'UPDATE runs SET state = ?, context = ?, seq = ?, last = ?, updated_at = ?, ended_at = ? WHERE id = ? AND owner = ? AND seq = ?',
-    ),
-    history: db.prepare(
-      'INSERT INTO history (run, seq, prev, at, event, from_state, to_state, ms, context) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)',
-    ),
-    start: db.prepare(
-      'INSERT INTO effects (run, child, epoch, src, input, due_at) VALUES (?, ?, ?, ?, ?, ?)',
-    ),
-    over: db.prepare('DELETE FROM effects WHERE run = ? AND child = ?'),
-  };
+  const sql = prepare(db);
   const owner = `owner-${process.pid}`;
-  const waiting: Run[] = [];
-  let ticking = false;
+  const waiting: Run<S>[] = [];
 
-  function post(run: Run): void {
-    waiting.push(run);
-    if (ticking) return;
-    ticking = true;
-    setImmediate(tick);
+  function post(run: Run<S>): void {
+    if (waiting.push(run) === 1) setImmediate(tick);
   }
 
   /** One transaction for all that have something to write; their effects begin after it. */
   function tick(): void {
-    ticking = false;
     const now = Date.now();
     const batch = waiting.splice(0);
-    for (const run of batch) if (run.result !== null) take(run, run.result);
+    const moved = batch.map((run) => ({
+      run,
+      next: run.result === null ? run.standing : program.next(run.standing, run.result),
+    }));
     sql.begin.run();
-    for (const run of batch) write(run, now);
-    sql.commit.run();
-    for (const run of batch)
-      if (run.done === stepsPerRun) run.ended();
-      else void work(run);
-  }
-
-  function take(run: Run, result: string): void {
-    run.done += 1;
-    run.context = JSON.stringify({ name: run.name, done: run.done, last: `${run.done} was ${result}` });
-  }
-
-  function write(run: Run, now: number): void {
-    const [from, to] = [stateOf(run.done - 1), stateOf(run.done)];
-    if (run.result === null) {
-      run.id = Number(sql.insert.run(run.name, owner, to, run.context, now, now).lastInsertRowid);
-    } else {
-      const event = JSON.stringify({ type: 'done.step', output: run.result });
-      const ms = now - run.begunAt;
-      const row = sql.history.run(run.id, run.done, run.last, now, event, from, to, ms, run.context);
-      run.last = Number(row.lastInsertRowid);
-      const ended = run.done === stepsPerRun ? now : null;
-      const { changes } = sql.update.run(
-        ...[to, run.context, run.done, run.last, now, ended, run.id, owner, run.done - 1],
-      );
-      if (changes !== 1) throw new Error(`run ${run.name} is not ours`);
-      sql.over.run(run.id, 'step');
+    for (const { run, next } of moved) {
+      if (run.result === null) insert(run, now);
+      else update(run, next, run.result, now);
+      if (!next.isOver) sql.start.run(run.id, 'step', run.seq + 1, 'step', run.input, now);
     }
-    if (run.done < stepsPerRun) sql.start.run(run.id, 'step', run.done + 1, 'step', run.input, now);
-    run.begunAt = now;
+    sql.commit.run();
+    for (const { run, next } of moved) {
+      run.standing = next;
+      run.begunAt = now;
+      if (next.isOver) run.ended();
+      else void work(run);
+    }
   }
 
-  async function work(run: Run): Promise<void> {
+  function insert(run: Run<S>, now: number): void {
+    const { state, text } = run.standing;
+    run.id = Number(sql.insert.run(run.name, owner, state, text, now, now).lastInsertRowid);
+  }
+
+  function update(run: Run<S>, next: S, result: string, now: number): void {
+    const { id, standing, begunAt } = run;
+    const event = JSON.stringify({ type: 'done.step', output: result });
+    run.seq += 1;
+    const row = sql.history.run(
+      ...[id, run.seq, run.last, now, event, standing.state, next.state, now - begunAt, next.text],
+    );
+    run.last = Number(row.lastInsertRowid);
+    const ended = next.isOver ? now : null;
+    const { changes } = sql.update.run(
+      ...[next.state, next.text, run.seq, run.last, now, ended, id, owner, run.seq - 1],
+    );
+    if (changes !== 1) throw new Error(`run ${run.name} is not ours`);
+    sql.over.run(id, 'step');
+  }
+
+  async function work(run: Run<S>): Promise<void> {
     run.result = await step(run.name);
     post(run);
   }
@@ -94,9 +84,9 @@ export const openTable: OpenSubject = async ({ folder, clock }) => {
   return {
     run: (name) =>
       new Promise((ended) => {
-        const context = JSON.stringify({ name, done: 0, last: 'nothing yet' });
         const input = JSON.stringify({ name });
-        post({ id: 0, name, input, context, done: 0, last: null, begunAt: 0, result: null, ended });
+        const standing = program.begin(name);
+        post({ id: 0, name, input, standing, seq: 0, last: null, begunAt: 0, result: null, ended });
       }),
     async close() {
       const transitions = db.prepare('SELECT count(*) FROM history').pluck().get() as number;
@@ -105,14 +95,14 @@ export const openTable: OpenSubject = async ({ folder, clock }) => {
       return { transitions, runs };
     },
   };
-};
+}
 
-interface Run {
+interface Run<S extends Standing> {
   id: number;
   name: string;
   input: string;
-  context: string;
-  done: number;
+  standing: S;
+  seq: number;
   /** Its newest row of history. */
   last: number | null;
   begunAt: number;
@@ -121,7 +111,24 @@ interface Run {
   ended: () => void;
 }
 
-const stateOf = (done: number): string => (done === stepsPerRun ? 'over' : `step${done + 1}`);
+function prepare(db: SqliteDatabase.Database) {
+  const all = {
+    begin: 'BEGIN IMMEDIATE',
+    commit: 'COMMIT',
+    insert:
+      'INSERT INTO runs (uid, owner, state, context, seq, created_at, updated_at) VALUES (?, ?, ?, ?, 0, ?, ?)',
+    update: `UPDATE runs SET state = ?, context = ?, seq = ?, last = ?, updated_at = ?, ended_at = ?
+      WHERE id = ? AND owner = ? AND seq = ?`,
+    history: `INSERT INTO history (run, seq, prev, at, event, from_state, to_state, ms, context)
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    start: 'INSERT INTO effects (run, child, epoch, src, input, due_at) VALUES (?, ?, ?, ?, ?, ?)',
+    over: 'DELETE FROM effects WHERE run = ? AND child = ?',
+  };
+  return Object.fromEntries(Object.entries(all).map(([name, text]) => [name, db.prepare(text)])) as Record<
+    keyof typeof all,
+    SqliteDatabase.Statement
+  >;
+}
 
 const schema = `
   CREATE TABLE runs (
