@@ -58,6 +58,8 @@ const measureMs = 1000 * numberOf('seconds', values.seconds);
 const wanted = values.only.split(',');
 const isWanted = (name: string): boolean => wanted.some((text) => name.includes(text));
 const work = freshFolder(resolve(values.work ?? out));
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
+process.once('exit', () => rmSync(work, { recursive: true, force: true, maxRetries: 10 }));
 const places: Places = { work, peers };
 const results: Result[] = [];
 const failed = new Set<Rival>();
@@ -71,14 +73,10 @@ for (const one of everyone)
     present.push(one);
     console.log(`comparing ${one.name} (${one.version})`);
   }
-try {
-  await steps(present.filter(({ name }) => isWanted(name)));
-  if (hasStrace()) await fsyncs();
-  else console.log('fsyncs are not counted: strace is absent (apt-get install strace)');
-  if (isWanted('waiting')) await waiting();
-} finally {
-  rmSync(work, { recursive: true, force: true });
-}
+await steps(present.filter(({ name }) => isWanted(name)));
+if (hasStrace()) await fsyncs();
+else console.log('fsyncs are not counted: strace is absent (apt-get install strace)');
+if (isWanted('waiting')) await waiting();
 report();
 
 /** Round after round, so that what else the machine does hits all alike. */

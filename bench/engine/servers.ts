@@ -1,5 +1,5 @@
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
-import { chownSync, existsSync, mkdirSync, openSync, readdirSync, writeFileSync } from 'node:fs';
+import { chownSync, closeSync, existsSync, mkdirSync, openSync, readdirSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -109,7 +109,13 @@ function launch(
   as: { uid?: number; gid?: number },
 ): ChildProcess {
   const out = openSync(log, 'a');
-  return spawn(program, args, { ...as, cwd: join(log, '..'), stdio: ['ignore', out, out] });
+  const child = spawn(program, args, { ...as, cwd: join(log, '..'), stdio: ['ignore', out, out] });
+  closeSync(out);
+  const kill = (): void => void child.kill('SIGKILL');
+  // Before what empties its folder.
+  process.prependOnceListener('exit', kill);
+  child.once('exit', () => process.off('exit', kill));
+  return child;
 }
 
 async function answering(child: ChildProcess, ask: () => boolean | Promise<boolean>): Promise<void> {
