@@ -15,7 +15,11 @@ export interface StoreRepairDeps {
   /** Of the host; each says what it has done, in words. */
   host: {
     detachStaleLoops(): Promise<string[]>;
+    /** Makes the pool as large as its devices. */
+    growPool(): Promise<string[]>;
     repairPool(): Promise<string[]>;
+    /** Unmounts and checks activations whose file systems have met errors; a restoration mounts them again. */
+    checkAiling(): Promise<string[]>;
     /** Ids that are mapped in the pool, and devices that are in it; null where the pool is not mapped or not readable. */
     lookAtPool(): Promise<{ mapped: readonly string[]; lost: readonly string[] } | null>;
     unmapStrays(ids: readonly string[]): Promise<string[]>;
@@ -26,7 +30,8 @@ export interface StoreRepairDeps {
 }
 
 /**
- * **Does**: detaches stale loops, checks and revives a read-only pool, unmounts and unmaps what no row
+ * **Does**: detaches stale loops, makes the pool as large as its devices, checks and revives a read-only pool and
+ * file systems that met errors, unmounts and unmaps what no row
  * tells of, and lets the database forget what is gone: then a pull makes it again. After a restored backup,
  * what is there and unknown is kept from the garbage collector. Deletes no data: what
  * nobody knows stays in the pool and on the disk, for `flyd gc` or a person.
@@ -38,18 +43,23 @@ export const storeRepair =
   (deps: StoreRepairDeps): Effect<Record<string, never>, RepairReport> =>
   async ({ signal }) => {
     const report: RepairReport = { done: [], failed: [] };
-    const attempt = async (what: string, work: () => Promise<string[]>): Promise<void> => {
+    const attempt = async (what: string, work: () => Promise<string[]>): Promise<boolean> => {
       signal.throwIfAborted();
       try {
         report.done.push(...(await work()));
+        return true;
       } catch (error) {
         signal.throwIfAborted();
         report.failed.push({ what, error: toErrorRecord(error) });
+        return false;
       }
     };
     const { host } = deps;
     await attempt('stale loop devices', host.detachStaleLoops);
-    await attempt('the pool', host.repairPool);
+    await attempt('the size of the pool', host.growPool);
+    const isPoolWell = await attempt('the pool', host.repairPool);
+    // On a pool that takes no writes every file system would seem to ail, and none could be mended.
+    if (isPoolWell) await attempt('file systems that met errors', host.checkAiling);
     await attempt('mappings that nobody knows', () => unmapUnknown(deps));
     await attempt('mounts that nobody knows', () => unmountUnknown(deps));
     for (const name of knownDrivers(deps))

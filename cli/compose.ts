@@ -78,7 +78,12 @@ export async function openWorkbench({ settings, surroundings }: Session): Promis
       verify: verifier === null ? null : createVerifier(exec, { command: verifier, timeoutMs: verifierMs }),
       drivers: (name) => drivers.byName[name],
       poolState: () => poolStateOf(paths.root, exec),
-      repairHost: createRepairHost({ stateDir: paths.root, mountRoot: settings.mountRoot, exec }),
+      repairHost: createRepairHost({
+        stateDir: paths.root,
+        mountRoot: settings.mountRoot,
+        exec,
+        sizes: { dataBytes: settings.poolSize ?? undefined, metaBytes: settings.poolMetaSize ?? undefined },
+      }),
       limits,
       reserve,
       mountRoot: settings.mountRoot,

@@ -31,7 +31,7 @@ export async function examine(session: Session): Promise<number> {
     checkUdev(),
     ...(safe ? await checkSpace(stateDir) : []),
     ...(safe ? await checkDrivers(drivers, driver) : []),
-    ...(safe ? await checkPool(stateDir, exec) : []),
+    ...(safe ? await checkPool(stateDir, exec, settings.warnAt) : []),
     ...(safe && !runs.some(isBroken) ? await checkAgreement(session, exec) : []),
     checkClock(lastSeen),
     ...runs,

@@ -9,12 +9,14 @@ Looks only, unless --fix is given. Exit code 1 when something is broken that pul
 every moment, also while other commands are at work. Exit code 1 when one is broken; what the next
 \`flyd gc\` removes is told as a leftover.
 
---fix mends what can be mended without losing data: detaches stale loop devices, checks the metadata of a
-pool that the kernel made read-only and maps it anew, unmounts and unmaps what the database does not know
+--fix mends what can be mended without losing data: detaches stale loop devices, makes the pool as large as
+its devices are by now (a pool of loop files: as --pool-size and --pool-meta-size say, if that is more), checks the metadata of a
+pool that the kernel made read-only and maps it anew, checks file systems of activations that met errors, unmounts and unmaps what the database does not know
 (what is in it stays), lets the database forget what is gone, and mounts again what should be mounted.
 
 Examples:
   flyd doctor --fix
+  flyd doctor --fix --pool-size 40G                  a larger pool of loop files
   flyd doctor
   flyd doctor --driver devmapper --pool vg0-thin     would this pool do?
   flyd doctor --verify --json                        does everything agree?

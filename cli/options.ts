@@ -60,6 +60,11 @@ export function withWork(command: Command): Command {
     )
     .option('--volume-size <size>', 'devmapper: virtual size of a base (10G)')
     .option('--fs <type>', 'devmapper: ext4 or xfs')
+    .option(
+      '--warn-at <name=percent>',
+      'devmapper: warn when data or metadata of the pool is so full (80)',
+      pair,
+    )
     .optionsGroup('Limits:')
     .option('--parallel <n>', 'downloads at once (4)')
     .option('--limit <name=value>', 'change one limit on what strangers send; can be repeated', pair);
@@ -135,6 +140,7 @@ export interface CommonFlags {
   verbose?: number;
   config?: string;
   limit?: string[];
+  warnAt?: string[];
   timeout?: string[];
   retries?: string;
   allowHost?: string[];
@@ -148,6 +154,7 @@ export function flagsOf(given: CommonFlags & Readonly<Record<string, unknown>>):
   const flags: Record<string, unknown> = {};
   for (const name of settingFlags) flags[name] = given[name];
   if ((given.limit ?? []).length > 0) flags.limits = given.limit?.join(',');
+  if ((given.warnAt ?? []).length > 0) flags.warnAt = given.warnAt?.join(',');
   if ((given.timeout ?? []).length > 0) flags.timeouts = given.timeout?.join(',');
   if (given.retries !== undefined) flags.retry = `attempts=${given.retries}`;
   if ((given.allowHost ?? []).length > 0) flags.allowHosts = given.allowHost?.join(',');

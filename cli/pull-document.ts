@@ -1,5 +1,6 @@
 import type { ErrorRecord } from '#core/errors';
 import type { ActivationResult, DriverName, LayerMediaType } from '#core/image';
+import type { NearlyFull } from '#core/pool-fill';
 import { endpointText, type ImageManifest, sourceText } from '#core/source';
 import type { RunStatus } from '#core/status';
 import type { Engine } from '#engine/api';
@@ -37,6 +38,8 @@ export interface PullDocument {
   seconds: Seconds;
   /** Things about the layers that are worth a word, counted. */
   warnings: UnpackReport['warnings'];
+  /** What of the thin pool is beyond its threshold (setting `warnAt`) now that the run is over. */
+  nearlyFull: NearlyFull[];
   error?: ReturnType<typeof errorDocument>;
 }
 
@@ -48,8 +51,18 @@ export interface Seconds {
   activate: number;
 }
 
-/** What there is to say of a `pull` run now. `trouble` stands in for an error that the run does not have. */
-export function pullDocument(engine: Engine, view: RunView, trouble?: ErrorRecord): PullDocument {
+export interface PullRemarks {
+  /** Stands in for an error that the run does not have. */
+  trouble?: ErrorRecord | undefined;
+  nearlyFull?: NearlyFull[];
+}
+
+/** What there is to say of a `pull` run now. */
+export function pullDocument(
+  engine: Engine,
+  view: RunView,
+  { trouble, nearlyFull = [] }: PullRemarks = {},
+): PullDocument {
   const result = view.status === 'done' ? (view.output as unknown as PullResult) : null;
   const error = view.status === 'done' ? undefined : (trouble ?? view.error ?? undefined);
   return {
@@ -62,6 +75,7 @@ export function pullDocument(engine: Engine, view: RunView, trouble?: ErrorRecor
     bytes: bytesOf(result),
     seconds: secondsOf(engine, view),
     warnings: result?.image.unpacked.warnings ?? [],
+    nearlyFull,
     ...(error === undefined ? {} : { error: errorDocument(error) }),
   };
 }

@@ -5,6 +5,7 @@ import type { Workbench } from './compose.ts';
 import { exitOfSignal, exitOfStatus } from './exit.ts';
 import { follow } from './follow.ts';
 import { errorLines } from './output.ts';
+import { createPoolWarner } from './pool-warnings.ts';
 import { type PullDocument, pullDocument } from './pull-document.ts';
 import type { Session } from './session.ts';
 import { watchSignals } from './signals.ts';
@@ -35,7 +36,8 @@ export async function reportPull(
       view = bench.engine.run(id);
       trouble = toErrorRecord(stop.signal.reason);
     }
-    const document = pullDocument(bench.engine, view, trouble);
+    const nearlyFull = signal === null ? await createPoolWarner(session, bench)(view) : [];
+    const document = pullDocument(bench.engine, view, { trouble, nearlyFull });
     if (results !== null) await writeDurably(results, `${JSON.stringify(document, null, 2)}\n`, 0o644);
     out.document(document);
     if (!out.json) tell(session, view, document);

@@ -6,7 +6,8 @@ import { exitCodes, exitOfSignal, exitOfStatus } from './exit.ts';
 import { findRun } from './find-run.ts';
 import { follow } from './follow.ts';
 import { errorLines } from './output.ts';
-import { pullDocument } from './pull-document.ts';
+import { createPoolWarner } from './pool-warnings.ts';
+import { type PullRemarks, pullDocument } from './pull-document.ts';
 import { reportPull } from './pull-report.ts';
 import { sayRestored, startRestore } from './restore.ts';
 import { outcomeDocument } from './run-document.ts';
@@ -48,7 +49,13 @@ async function resumeAll(session: Session, bench: Workbench, { noWait }: ResumeW
       ids.map((id) => follow(engine, id, { out, stop, noWait, progress: ids.length === 1 && !out.json })),
     );
     const trouble = await stopped(bench, stop);
-    out.document(views.map((view) => documentOf(bench, view, trouble)));
+    const documents: unknown[] = [];
+    const warn = createPoolWarner(session, bench);
+    for (const view of views) {
+      const nearlyFull = trouble === undefined ? await warn(view) : [];
+      documents.push(documentOf(bench, view, { trouble, nearlyFull }));
+    }
+    out.document(documents);
     for (const view of views) {
       out.say(outcomeLine(engine.run(view.id)));
       const report = restored(view);
@@ -64,18 +71,20 @@ async function resumeAll(session: Session, bench: Workbench, { noWait }: ResumeW
 
 /** Follows any run and says what came of it. Gives the exit code. */
 export async function seeThrough(
-  { out, stateFlag }: Session,
+  session: Session,
   bench: Workbench,
   id: string,
   { noWait }: ResumeWishes,
-  tell: (view: RunView) => void = (view) => out.say(outcomeLine(view)),
+  tell: (view: RunView) => void = (view) => session.out.say(outcomeLine(view)),
 ): Promise<number> {
+  const { out, stateFlag } = session;
   const stop = watchSignals((signal) => out.note(`${signal}: stopping; again to stop at once`));
   try {
     await follow(bench.engine, id, { out, stop, noWait, progress: false });
     const trouble = await stopped(bench, stop);
     const view = bench.engine.run(id);
-    out.document(documentOf(bench, view, trouble));
+    const nearlyFull = trouble === undefined ? await createPoolWarner(session, bench)(view) : [];
+    out.document(documentOf(bench, view, { trouble, nearlyFull }));
     if (view.status === 'done') tell(view);
     else if (view.error !== null && !out.json) for (const line of errorLines(view.error)) out.note(line);
     if (view.endedAt === null) out.note(`run ${id} stays resumable: flyd resume ${id}${stateFlag}`);
@@ -93,8 +102,11 @@ async function stopped({ engine }: Workbench, stop: Stop): Promise<ErrorRecord |
   return toErrorRecord(stop.signal.reason);
 }
 
-const documentOf = ({ engine }: Workbench, view: RunView, trouble: ErrorRecord | undefined) =>
-  view.machine === 'pull' ? pullDocument(engine, view, trouble) : outcomeDocument(view);
+const documentOf = ({ engine }: Workbench, view: RunView, remarks: PullRemarks) => {
+  if (view.machine === 'pull') return pullDocument(engine, view, remarks);
+  const document = outcomeDocument(view);
+  return view.machine === 'activate' ? { ...document, nearlyFull: remarks.nearlyFull ?? [] } : document;
+};
 
 /** The report of a restoration; null for any other run, and for one that is not done. */
 const restored = ({ machine, status, output }: RunView): RestoreReport | null =>

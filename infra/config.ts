@@ -4,6 +4,7 @@ import { isAbsolute, join, resolve } from 'node:path';
 import { type FlydError, unrecoverable } from '#core/errors';
 import type { DriverName } from '#core/image';
 import { defaultLimits, type Limits } from '#core/limits';
+import { defaultWarnAt, type WarnAt } from '#core/pool-fill';
 import type { Given } from './config/schema.ts';
 
 /** Everything that can be set, resolved. Sizes are bytes, paths absolute; null is "not set". No secrets. */
@@ -45,6 +46,8 @@ export interface Settings {
   /** File system of a base volume. */
   fs: 'ext4' | 'xfs' | null;
   limits: Limits;
+  /** From where on a pool counts as nearly full. Percent. */
+  warnAt: WarnAt;
   /** Milliseconds: see infra/config/schema.ts. */
   timeouts: Timeouts;
   retry: Partial<
@@ -175,6 +178,7 @@ function withDefaults(
     volumeSize: given.volumeSize ?? null,
     fs: given.fs ?? null,
     limits: { ...defaultLimits, ...given.limits },
+    warnAt: { ...defaultWarnAt, ...given.warnAt },
     timeouts: { ...defaultTimeouts, ...given.timeouts },
     retry: given.retry ?? {},
     stuckAfterMs: given.stuckAfterMs ?? null,

@@ -1,26 +1,33 @@
 import { join } from 'node:path';
 import { toErrorRecord } from '#core/errors';
 import type { Census } from '#core/invariants';
+import { judgeFill, makeRoom, type WarnAt } from '#core/pool-fill';
 import type { Exec } from '#infra/exec';
-import type { PoolStatus } from '#infra/volumes/dm-status';
+import { ailingActivations } from '#infra/volumes/ailing';
+import { isMetadataFull, type PoolStatus } from '#infra/volumes/dm-status';
 import { lookAtPool, type PoolLook } from '#infra/volumes/pool-look';
+import { moreMetadata, type PoolRecord } from '#infra/volumes/pool-record';
 import { holdersOfMapped, staleLoops } from '#infra/volumes/pool-strays';
 import { broken, type Finding, note, ok, warn } from './finding.ts';
 
-/** From here on a fill is worth a word, and from there it is urgent. */
-export const fillWarnShare = 0.8;
-const fillUrgentShare = 0.95;
 const fix = 'flyd doctor --fix';
-const makeRoom = 'flyd gc --max-bytes SIZE, flyd deactivate, flyd rm, or a larger pool';
 
 /** The thin pool of this state directory, and loops over its files. Looks at what is mapped, and maps nothing. */
-export async function checkPool(stateDir: string, exec: Exec): Promise<Finding[]> {
+export async function checkPool(stateDir: string, exec: Exec, warnAt: WarnAt): Promise<Finding[]> {
   try {
     const loops = (await staleLoops(stateDir)).map(({ path, file, why }) =>
       warn('loop', `${path} over ${file} is stale: ${why}`, fix),
     );
     const look = await lookAtPool(stateDir, exec, 'doctor');
-    return look === null ? loops : [...loops, ...judgePool(look)];
+    if (look === null) return loops;
+    const ailing = (await ailingActivations(stateDir, exec)).map(({ id, readOnly }) =>
+      warn(
+        'activation',
+        `the file system of ${id} has met errors${readOnly ? ' and is read-only' : ''}`,
+        fix,
+      ),
+    );
+    return [...loops, ...judgePool(look, warnAt), ...ailing];
   } catch (error) {
     const { message, hint } = toErrorRecord(error);
     return [broken('pool', message, hint ?? `see ${join(stateDir, 'pool/pool.json')}`)];
@@ -28,12 +35,19 @@ export async function checkPool(stateDir: string, exec: Exec): Promise<Finding[]
 }
 
 /** What there is to say of a pool as it was found. */
-export function judgePool({ record, status, damaged }: PoolLook): Finding[] {
+export function judgePool(look: PoolLook, warnAt: WarnAt): Finding[] {
+  const { record, status, damaged } = look;
   const trial =
     record.kind === 'loop'
       ? [warn('pool', 'it is on loop files: for trying out', 'flyd pull --pool-data DEV --pool-meta DEV')]
       : [];
   const records = damaged.map(({ id, why }) => broken('pool', `the record of ${id} is damaged: ${why}`));
+  if (look.needsCheck)
+    return [
+      ...trial,
+      ...records,
+      broken('pool', `the metadata of ${record.dmName} needs a check before it can be mapped`, fix),
+    ];
   if (status === null)
     return [
       ...trial,
@@ -44,10 +58,12 @@ export function judgePool({ record, status, damaged }: PoolLook): Finding[] {
         'flyd resume',
       ),
     ];
-  return [...trial, ...records, ...judgeMode(record.dmName, status), ...fills(status)];
+  return [...trial, ...records, ...judgeMode(record, status), ...fills(status, warnAt)];
 }
 
-function judgeMode(name: string, { mode, needsCheck, metaUsed, metaTotal }: PoolStatus): Finding[] {
+function judgeMode(record: PoolRecord, status: PoolStatus): Finding[] {
+  const { dmName: name } = record;
+  const { mode, needsCheck, metaUsed, metaTotal } = status;
   const full = metaTotal > 0 && metaUsed >= metaTotal;
   if (mode === 'fail')
     return [broken('pool', `${name} has failed: the kernel cannot read its metadata`, fix)];
@@ -55,25 +71,26 @@ function judgeMode(name: string, { mode, needsCheck, metaUsed, metaTotal }: Pool
     return [
       broken('pool', `${name} is read-only and its metadata needs a check${full ? ': it is full' : ''}`, fix),
     ];
-  if (mode === 'ro')
-    return [broken('pool', `${name} is read-only${full ? ': its metadata is full' : ''}`, fix)];
+  if (isMetadataFull(status))
+    return [broken('pool', `${name} is read-only: its metadata is full`, moreMetadata(record))];
+  if (mode === 'ro') return [broken('pool', `${name} is read-only`, fix)];
   if (mode === 'error') return [warn('pool', `the metadata of ${name} could not be read just now`)];
   if (mode === 'out_of_data_space')
     return [broken('pool data', `${name} is full: what is written to volumes fails`, makeRoom)];
   return [ok('pool', `${name} takes changes`)];
 }
 
-const fills = ({ dataUsed, dataTotal, metaUsed, metaTotal, mode }: PoolStatus): Finding[] => [
-  ...(mode === 'out_of_data_space' ? [] : [fill('pool data', dataUsed, dataTotal)]),
-  fill('pool metadata', metaUsed, metaTotal),
-];
-
-function fill(check: string, used: number, total: number): Finding {
-  const share = used / Math.max(1, total);
-  const says = `${Math.round(100 * share)} % of ${total} blocks used`;
-  if (share >= 1) return broken(check, `full: ${says}`, makeRoom);
-  if (share >= fillUrgentShare) return warn(check, `nearly full: ${says}`, makeRoom);
-  return share > fillWarnShare ? warn(check, says, makeRoom) : ok(check, says);
+function fills(status: PoolStatus, warnAt: WarnAt): Finding[] {
+  const { dataUsed, dataTotal, metaUsed, metaTotal, mode } = status;
+  const data = { what: 'pool data', free: dataTotal - dataUsed, total: dataTotal };
+  const metadata = { what: 'pool metadata', free: metaTotal - metaUsed, total: metaTotal };
+  return (mode === 'out_of_data_space' ? [metadata] : [data, metadata]).map((row) => {
+    const { level, percent } = judgeFill(row, warnAt);
+    const says = `${percent} % of ${row.total} blocks used`;
+    if (level === 'low') return ok(row.what, says);
+    if (level === 'full') return broken(row.what, `full: ${says}`, makeRoom);
+    return warn(row.what, level === 'urgent' ? `nearly full: ${says}` : says, makeRoom);
+  });
 }
 
 /** What waits to be removed, and who keeps it from going. */

@@ -2,6 +2,7 @@ import { isAbsolute } from 'node:path';
 import { z } from 'zod';
 import { driverNames } from '#core/image';
 import { defaultLimits } from '#core/limits';
+import { defaultWarnAt } from '#core/pool-fill';
 import { defaultTimeouts, type Settings } from '../config.ts';
 import { parseBytes, parseCount, parseSwitch, parseTable } from './values.ts';
 
@@ -70,6 +71,10 @@ const shape = {
   volumeSize: bytes,
   fs: z.enum(['ext4', 'xfs'], 'is neither ext4 nor xfs'),
   limits: table(Object.keys(defaultLimits) as (keyof typeof defaultLimits)[]),
+  warnAt: table(Object.keys(defaultWarnAt) as (keyof typeof defaultWarnAt)[]).refine(
+    (shares) => Object.values(shares).every((percent) => percent <= 100),
+    'is more than 100 percent',
+  ),
   timeouts: table(Object.keys(defaultTimeouts) as (keyof typeof defaultTimeouts)[]),
   retry: table(retryNames),
   stuckAfterMs: count,

@@ -92,6 +92,13 @@ export function parsePoolStatus(args: readonly string[]): PoolStatus | null {
   return words.some((word) => poolWords[word]?.mode !== undefined) ? status : null;
 }
 
+/**
+ * No metadata is left, and nothing is damaged: the kernel keeps a reserve, refuses every change, and goes on when
+ * the metadata device has become larger (PM_OUT_OF_METADATA_SPACE in drivers/md/dm-thin.c).
+ */
+export const isMetadataFull = ({ mode, needsCheck, metaUsed, metaTotal }: PoolStatus): boolean =>
+  mode === 'ro' && !needsCheck && metaTotal > 0 && metaUsed >= metaTotal;
+
 /** The status of a `thin` target from the words after its name; null when they make no sense. */
 export function parseThinStatus(args: readonly string[]): ThinStatus | null {
   const [mapped] = args;

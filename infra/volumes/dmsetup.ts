@@ -37,6 +37,8 @@ export interface Dm {
   /** The one line of its status, without making the pool commit (`--noflush`). */
   status(name: string, op: string): Promise<TargetLine | null>;
   resume(name: string, op: string): Promise<void>;
+  /** Replaces the table of a mapped device; what is written to it meanwhile waits. */
+  reload(name: string, table: string, op: string): Promise<void>;
   /** Sends a message to a pool. */
   message(name: string, text: string, op: string): Promise<DmOutcome>;
 }
@@ -115,6 +117,15 @@ export function createDm({ exec, udevControl = '/run/udev/control', busyMs = 5_0
     findByName: async (name) => (await readDmDevices()).find((device) => device.name === name) ?? null,
     table: (name, op) => line(['table'], name, op),
     status: (name, op) => line(['status', '--noflush'], name, op),
+    async reload(name, table, op) {
+      // Not flushed: a full pool would never come to the end of what waits for room.
+      await run(['suspend', '--noflush', '--nolockfs', ...(await udevArgs()), name], op, name);
+      try {
+        await run(['load', name, '--table', table], op, name);
+      } finally {
+        await resume(name, op);
+      }
+    },
     message: (name, text, op) => outcomeOf(run(['message', name, '0', text], op, name)),
 
     async forget(name, op) {

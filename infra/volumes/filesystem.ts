@@ -94,16 +94,23 @@ export async function assertNoErrors(
   op: string,
 ): Promise<void> {
   const mounted = mountAt(await readMounts(), mountPoint);
-  const readOnly =
-    mounted?.superOptions.includes('ro') === true || mounted?.superOptions.includes('shutdown') === true;
-  const errors = fs === 'ext4' ? await ext4Errors(dev) : 0;
+  const { errors, readOnly } = await errorsOf(fs, { dev, superOptions: mounted?.superOptions ?? [] });
   if (!readOnly && errors === 0) return;
   throw unrecoverable('driver_failed', `the file system at ${mountPoint} has met errors`, {
     op,
     subject: mountPoint,
-    hint: 'the kernel log (dmesg) says which; is the pool full?',
+    hint: 'the kernel log (dmesg) says which; then flyd doctor',
     facts: { errors, readOnly },
   });
+}
+
+/** How many errors a mounted file system has met (ext4 counts them), and whether it takes no writes now. */
+export async function errorsOf(
+  fs: FileSystem,
+  { dev, superOptions }: { dev: string; superOptions: readonly string[] },
+): Promise<{ errors: number; readOnly: boolean }> {
+  const readOnly = superOptions.some((option) => ['ro', 'shutdown', 'emergency_ro'].includes(option));
+  return { errors: fs === 'ext4' ? await ext4Errors(dev) : 0, readOnly };
 }
 
 async function ext4Errors(dev: string): Promise<number> {

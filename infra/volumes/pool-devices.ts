@@ -1,5 +1,6 @@
 import { type Exec, findCommand } from '../exec.ts';
 import { devicePath } from './block-device.ts';
+import { parsePoolStatus } from './dm-status.ts';
 import type { Dm } from './dmsetup.ts';
 import type { Pool } from './pool.ts';
 import type { PoolRecord } from './pool-record.ts';
@@ -30,12 +31,19 @@ export async function readPoolDevices(
   const metaDev = (await dm.table(record.dmName, op))?.args[0] ?? '';
   const metaPath = await devicePath(metaDev);
   if (metaPath === null) return null;
+  /** A pool that has just turned read-only refuses every message: then nobody can read its devices. */
+  const reserve = () =>
+    dm.message(record.dmName, 'reserve_metadata_snap', op).catch(async (error: unknown) => {
+      const status = parsePoolStatus((await dm.status(record.dmName, op))?.args ?? []);
+      if (status?.mode === 'rw' || status?.mode === 'out_of_data_space') throw error;
+      return 'refused' as const;
+    });
   return pool.locked(op, async () => {
     // One at a time; what our own kind left when it was killed is ours to release, another's is not.
-    let held = await dm.message(record.dmName, 'reserve_metadata_snap', op);
+    let held = await reserve();
     if (held === 'busy' && record.kind !== 'adopted') {
       await dm.message(record.dmName, 'release_metadata_snap', op);
-      held = await dm.message(record.dmName, 'reserve_metadata_snap', op);
+      held = await reserve();
     }
     if (held !== 'done') return null;
     try {

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { toErrorRecord } from '#core/errors';
 import type { PoolPicture } from '#core/invariants';
 import type { Exec } from '../exec.ts';
+import { readStart } from './block-device.ts';
 import { type PoolStatus, parsePoolStatus } from './dm-status.ts';
 import { createDm } from './dmsetup.ts';
 import { idsIn } from './folders.ts';
@@ -9,6 +10,7 @@ import { createLoops } from './loop.ts';
 import { createPool } from './pool.ts';
 import { deviceMax, deviceMin, readPoolDevices } from './pool-devices.ts';
 import { type PoolRecord, readPoolRecord } from './pool-record.ts';
+import { parseSuperblock, superblockBytes } from './superblock.ts';
 import { readThinRecord } from './thin-record.ts';
 
 /** The thin pool of a state directory as it is now; nothing is mapped, attached or mended for it. */
@@ -16,6 +18,8 @@ export interface PoolLook extends PoolPicture {
   record: PoolRecord;
   /** Null: the pool is not mapped, or its status makes no sense. */
   status: PoolStatus | null;
+  /** Not mapped, and it will not be: its metadata needs a check first. */
+  needsCheck: boolean;
   /** Ids whose record names a device that the pool does not have (any more). */
   lost: string[];
   /** Records that cannot be read, with why. */
@@ -45,6 +49,7 @@ export async function lookAtPool(stateDir: string, exec: Exec, op: string): Prom
   return {
     record,
     status,
+    needsCheck: !live && (await needsCheckUnmapped(record)),
     mapped,
     shared: record.kind === 'adopted',
     devices: devices?.filter((device) => device >= deviceMin && device <= deviceMax) ?? null,
@@ -53,6 +58,13 @@ export async function lookAtPool(stateDir: string, exec: Exec, op: string): Prom
       .filter(({ id, device }) => devices?.includes(device) === false && before.some((old) => old.id === id))
       .map(({ id }) => id),
   };
+}
+
+async function needsCheckUnmapped({ kind, meta }: PoolRecord): Promise<boolean> {
+  if (kind === 'adopted' || meta === null) return false;
+  // Of a loop pool the file has it too, whether or not it is attached.
+  const block = await readStart(meta.path, superblockBytes).catch(() => Buffer.alloc(0));
+  return parseSuperblock(block)?.needsCheck === true;
 }
 
 async function readRecords(folder: string): Promise<Pick<PoolLook, 'records' | 'damaged'>> {

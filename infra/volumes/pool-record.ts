@@ -41,6 +41,13 @@ export interface PoolRecord {
   warnings: string[];
 }
 
+/** What gives a pool more metadata, in words: removing things needs some as well. */
+export const moreMetadata = ({ kind, meta, dmName }: PoolRecord): string => {
+  if (kind === 'loop') return 'flyd doctor --fix makes its metadata larger';
+  if (kind === 'devices') return `make ${meta?.path} larger, then flyd doctor --fix`;
+  return `make the metadata of ${dmName} larger (for LVM: lvextend --poolmetadatasize)`;
+};
+
 const fileOf = (folder: string): string => join(folder, 'pool.json');
 
 /** The record in the pool folder, or null without one. A damaged one is `pool_refused`: guessing could destroy a pool. */

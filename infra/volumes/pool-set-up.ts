@@ -3,7 +3,7 @@ import { unrecoverable } from '#core/errors';
 import { fileError, syncDir } from '../durable.ts';
 import type { Exec, ExecLog } from '../exec.ts';
 import { assertBlank } from './blank.ts';
-import { blockDevice, readStart, zeroStart } from './block-device.ts';
+import { type BlockDevice, blockDevice, readStart, zeroStart } from './block-device.ts';
 import { parsePoolStatus } from './dm-status.ts';
 import type { DmDevice } from './dm-sysfs.ts';
 import type { Dm } from './dmsetup.ts';
@@ -99,7 +99,7 @@ async function makeFiles(
     });
     try {
       if ((await file.stat()).size === device.bytes) continue;
-      if (preallocated) preallocated = await reserve(device, exec, op);
+      if (preallocated) preallocated = await reserveSpace(device, exec, op);
       await file.truncate(device.bytes);
       await file.sync();
     } finally {
@@ -114,7 +114,11 @@ async function makeFiles(
 }
 
 /** Reserves the space of a file; false where the file system cannot. */
-async function reserve({ path, bytes }: PoolDevice, exec: Exec, op: string): Promise<boolean> {
+export async function reserveSpace(
+  { path, bytes }: Pick<PoolDevice, 'path' | 'bytes'>,
+  exec: Exec,
+  op: string,
+): Promise<boolean> {
   const options = { op, subject: path, timeoutMs: 10 * 60_000, okCodes: [0, 1] };
   const { code } = await exec('fallocate', ['-l', String(bytes), path], options);
   return code === 0;
@@ -132,8 +136,7 @@ async function attach(
     throw unrecoverable('pool_missing', `${device.path} is gone`, { op, subject: device.path });
   const path = record.kind === 'loop' ? (await loops.attach(device.path, op)).path : device.path;
   const now = await blockDevice(path, op);
-  const other = record.kind === 'devices' && device.serial !== null && now.serial !== device.serial;
-  if (other || now.bytes !== device.bytes)
+  if (record.kind === 'loop' ? now.bytes < device.bytes : !isSameDevice(now, device))
     throw unrecoverable('pool_refused', `${path} is not the device that the pool was made on`, {
       op,
       subject: path,
@@ -145,6 +148,12 @@ async function attach(
       },
     });
   return { path, dev: now.dev };
+}
+
+/** A device may have been made larger since, when it can be known by its serial number; else it may be another one. */
+export function isSameDevice(now: Omit<BlockDevice, 'dev'>, recorded: PoolDevice): boolean {
+  if (recorded.serial === null) return now.bytes === recorded.bytes;
+  return now.serial === recorded.serial && now.bytes >= recorded.bytes;
 }
 
 /** Before a table is loaded: the metadata must be this pool's, or, for a new pool, blank (then its start is zeroed). */
@@ -171,10 +180,7 @@ async function checkMetadata(
   if (superblock.transactionId !== record.generation || superblock.blockBytes !== record.blockBytes)
     throw notOurs(path, op);
   if (superblock.needsCheck)
-    throw broken(
-      `the metadata on ${path} needs a check`,
-      `thin_check ${path}, then thin_check --clear-needs-check-flag ${path}`,
-    );
+    throw broken(`the metadata on ${path} needs a check`, 'flyd doctor --fix checks it and brings it back');
 }
 
 const notOurs = (path: string, op: string) =>
@@ -207,7 +213,7 @@ async function checkMapped(
 }
 
 /** `error_if_no_space`: a full pool gives an error at once, rather than hanging everything for a minute. */
-function tableOf(record: PoolRecord, meta: string, data: string): string {
+export function tableOf(record: PoolRecord, meta: string, data: string): string {
   const features = ['error_if_no_space'];
   if (!record.zeroing) features.push('skip_block_zeroing');
   if (record.preallocated) features.push('no_discard_passdown');

@@ -12,7 +12,7 @@ const blockMin = 64 * KiB;
 const blockMax = 1 * GiB;
 const metaMin = 2 * MiB;
 /** More is ignored by the kernel (THIN_METADATA_MAX_SECTORS in drivers/md/dm-thin-metadata.h). */
-const metaMax = 255 * (1 << 14) * metaBlockBytes;
+export const metaMax = 255 * (1 << 14) * metaBlockBytes;
 /** For each block of data that is mapped once; snapshots that change need more. */
 const metaBytesPerBlock = 48;
 

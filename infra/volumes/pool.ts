@@ -1,10 +1,11 @@
 import { join } from 'node:path';
 import { unrecoverable } from '#core/errors';
-import { type PoolStatus, parsePoolStatus } from './dm-status.ts';
+import { makeRoom } from '#core/pool-fill';
+import { isMetadataFull, type PoolStatus, parsePoolStatus } from './dm-status.ts';
 import { ensurePrivate } from './folders.ts';
 import { withLock } from './lock.ts';
 import { checkOptions, planPool } from './pool-plan.ts';
-import { type PoolRecord, readPoolRecord, writePoolRecord } from './pool-record.ts';
+import { moreMetadata, type PoolRecord, readPoolRecord, writePoolRecord } from './pool-record.ts';
 import { bringUp, findAdopted, type LivePool, type PoolDependencies, wakeVolumes } from './pool-set-up.ts';
 
 export interface Pool {
@@ -78,8 +79,15 @@ export function createPool(dependencies: PoolDependencies): Pool {
     },
 
     async assertHealthy(op, needs = 'room') {
-      const { dmName } = (await pool.ready(op)).record;
+      const { record } = await pool.ready(op);
+      const { dmName } = record;
       const status = await pool.status(op);
+      if (isMetadataFull(status))
+        throw unrecoverable('no_space', `the pool ${dmName} is read-only: it has no metadata space left`, {
+          op,
+          subject: dmName,
+          hint: moreMetadata(record),
+        });
       if (status.mode === 'rw' && !status.needsCheck) return status;
       // Whoever removes something from a full pool must be let in.
       if (status.mode === 'out_of_data_space' && needs === 'changes') return status;
@@ -87,7 +95,7 @@ export function createPool(dependencies: PoolDependencies): Pool {
         throw unrecoverable('no_space', `the pool ${dmName} has no data space left`, {
           op,
           subject: dmName,
-          hint: 'remove images or activations (flyd rm, flyd gc)',
+          hint: `make room: ${makeRoom}`,
         });
       throw unrecoverable('pool_broken', `the pool ${dmName} is ${brokenWords(status)}`, {
         op,

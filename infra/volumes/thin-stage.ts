@@ -65,10 +65,16 @@ export function createThinStage(folder: string, store: ThinStore, pool: Pool, ex
         throw unrecoverable('driver_failed', `what was written to ${record.id} did not reach the pool`, {
           op,
           subject: record.id,
+          hint: 'a disk below the pool has failed: dmesg says which; then flyd doctor',
           cause: error,
         });
       }
-      await assertNoErrors(record.fs, dev, mountPoint, op);
+      try {
+        await assertNoErrors(record.fs, dev, mountPoint, op);
+      } catch (error) {
+        await pool.assertHealthy(op);
+        throw error;
+      }
       await pool.assertHealthy(op);
     },
 

@@ -132,7 +132,7 @@ export function createThinStore({ folder, pool, dm, exec }: ThinStoreOptions): T
       throw unrecoverable('driver_failed', `device ${device} is in the pool already, without a record`, {
         op,
         subject: id,
-        hint: 'scripts/cleanup removes a pool whose records were lost',
+        hint: `try again: another number is chosen; if nobody needs the device: dmsetup message ${(await pool.ready(op)).record.dmName} 0 'delete ${device}'`,
       });
     },
 

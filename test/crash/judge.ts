@@ -29,7 +29,18 @@ export interface Reference {
 /** The document without what differs from run to run: ids, times, places, and what was there already. */
 export function essence(document: PullDocument): unknown {
   const text = JSON.stringify(document, (key, value: unknown) =>
-    ['run', 'id', 'path', 'rootfs', 'endpoint', 'reused', 'bytes', 'seconds', 'warnings'].includes(key)
+    [
+      'run',
+      'id',
+      'path',
+      'rootfs',
+      'endpoint',
+      'reused',
+      'bytes',
+      'seconds',
+      'warnings',
+      'nearlyFull',
+    ].includes(key)
       ? undefined
       : value,
   );

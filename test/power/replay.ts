@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { startS3Server } from '#infra/s3-server';
 import { mulberry32 } from '../crash/seed.ts';
-import { flyd } from './flyd.ts';
+import { flyd } from '../support/flyd-here.ts';
 import { expectedFailure, judge, thinDevices } from './judge.ts';
 import { momentsOf, readFully, readLog } from './log-writes.ts';
 import {

@@ -1,9 +1,9 @@
 import { closeSync, cpSync, fsyncSync, mkdirSync, openSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { makeFamily } from '../crash/family.ts';
+import { type CommandName, flyd } from '../support/flyd-here.ts';
 import { type Rootfs, readRootfs } from '../support/rootfs.ts';
 import { tar } from '../support/tar-builder.ts';
-import { type CommandName, flyd } from './flyd.ts';
 import { type Machine, mountRoot, partPath, statePath } from './machine.ts';
 
 /** What was said to be done, and so must be there after a power cut. */
