@@ -1,9 +1,9 @@
 import { constants } from 'node:fs';
 import { open, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Worker } from 'node:worker_threads';
 import { type ErrorRecord, fromErrorRecord } from '#core/errors';
 import { errnoOf, fileError, removeLeftovers, writeDurably } from './durable.ts';
+import { besideModule, inThread } from './threads.ts';
 
 /**
  * How far the filling of a volume has come, written next to its `rootfs/`, where no layer reaches: so
@@ -66,19 +66,9 @@ async function watch(root: string): Promise<WatchedVolume> {
   };
 }
 
-/** The same code runs from the sources and from the built package, where files end in `.js`. */
-const workerUrl = new URL(
-  import.meta.url.endsWith('.ts') ? './volume-fill-worker.ts' : './volume-fill-worker.js',
-  import.meta.url,
-);
+const thread = besideModule(import.meta.url, './volume-fill-thread');
 
-function syncInThread(fd: number): Promise<void> {
-  const worker = new Worker(workerUrl, { workerData: fd, name: 'sync' });
-  return new Promise((resolve, reject) => {
-    worker.once('message', (failed: ErrorRecord | null) =>
-      failed === null ? resolve() : reject(fromErrorRecord(failed)),
-    );
-    worker.once('error', reject);
-    worker.once('exit', (code) => reject(new Error(`the syncing thread ended with ${code}`)));
-  });
+async function syncInThread(fd: number): Promise<void> {
+  const failed = await inThread<number, ErrorRecord | null>(thread, fd);
+  if (failed !== null) throw fromErrorRecord(failed);
 }

@@ -10,7 +10,10 @@ export interface SharedGrowth {
 }
 
 const wake = 0;
+const state = 1;
+
 const finished = 1;
+const stopped = 2;
 
 export const makeGrowth = (): SharedGrowth => ({
   control: new SharedArrayBuffer(8),
@@ -24,8 +27,13 @@ export function extendTo(growth: SharedGrowth, bytes: number): void {
 }
 
 /** The writer says that no more will come. */
-export function finishGrowth(growth: SharedGrowth): void {
-  Atomics.store(new Int32Array(growth.control), finished, 1);
+export const finishGrowth = (growth: SharedGrowth): void => settle(growth, finished);
+
+/** The reader is to end with an error, at the next chunk, or now if it waits for one. */
+export const stopGrowth = (growth: SharedGrowth): void => settle(growth, stopped);
+
+function settle(growth: SharedGrowth, how: number): void {
+  Atomics.store(new Int32Array(growth.control), state, how);
   tell(growth);
 }
 
@@ -44,14 +52,15 @@ export function* growingFile(fd: number, growth: SharedGrowth): Generator<Buffer
   const chunk = Buffer.allocUnsafe(chunkBytes);
   for (let at = 0; ; ) {
     const seen = Atomics.load(words, wake);
-    const isWhole = Atomics.load(words, finished) === 1; // before the look at the bytes: the last come first
+    const how = Atomics.load(words, state); // before the look at the bytes: the last come first
+    if (how === stopped) throw new Error('reading a growing file was stopped');
     const there = Number(Atomics.load(available, 0));
     if (at < there) {
       const bytes = fs.readSync(fd, chunk, 0, Math.min(chunkBytes, there - at), at);
       if (bytes === 0) throw new Error(`the file ends at ${at}, ${there} bytes were written`);
       at += bytes;
       yield chunk.subarray(0, bytes);
-    } else if (isWhole) return;
+    } else if (how === finished) return;
     else Atomics.wait(words, wake, seen);
   }
 }

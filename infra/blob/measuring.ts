@@ -1,9 +1,9 @@
 import { setImmediate } from 'node:timers/promises';
-import { Worker } from 'node:worker_threads';
 import { type ErrorRecord, fromErrorRecord } from '#core/errors';
 import type { Limits } from '#core/limits';
 import type { SharedRing } from '../layer/ring.ts';
-import { extendTo, finishGrowth, makeGrowth, type SharedGrowth, wholeFile } from './growing.ts';
+import { besideModule, inThread } from '../threads.ts';
+import { extendTo, finishGrowth, makeGrowth, type SharedGrowth, stopGrowth, wholeFile } from './growing.ts';
 import type { Measured } from './journal.ts';
 import { measure } from './measure.ts';
 
@@ -19,8 +19,8 @@ export interface Measuring {
   stop(): Promise<void>;
 }
 
-/** What the worker is given. */
-export interface MeasureStart {
+/** What the thread is given. */
+export interface MeasureJob {
   fd: number;
   growth: SharedGrowth;
   limits: Limits;
@@ -28,8 +28,8 @@ export interface MeasureStart {
 }
 export type MeasureAnswer = { measured: Measured } | { failed: ErrorRecord };
 
-/** Below this a worker costs more (40 ms to start) than the hashing it takes off the main thread. */
-const workerBytesMin = 1024 * 1024;
+/** Below this a thread may cost more (40 ms to start) than the hashing it takes off the main one. */
+const threadBytesMin = 1024 * 1024;
 
 /**
  * Starts to measure the file behind `fd`, in a thread of its own when it is large; the caller keeps `fd` open
@@ -42,7 +42,7 @@ export function startMeasuring(
   ringFor: () => SharedRing | null = () => null,
 ): Measuring {
   const measuring =
-    sizeBytes < workerBytesMin ? measureHere(fd, limits) : measureInWorker(fd, limits, ringFor());
+    sizeBytes < threadBytesMin ? measureHere(fd, limits) : measureInThread(fd, limits, ringFor());
   measuring.result.catch(() => undefined); // the owner looks when it is ready to
   return measuring;
 }
@@ -69,28 +69,22 @@ function measureHere(fd: number, limits: Limits): Measuring {
   };
 }
 
-/** The same code runs from the sources and from the built package, where files end in `.js`. */
-const workerUrl = new URL(
-  import.meta.url.endsWith('.ts') ? './measure-worker.ts' : './measure-worker.js',
-  import.meta.url,
-);
+const thread = besideModule(import.meta.url, './measure-thread');
 
-function measureInWorker(fd: number, limits: Limits, ring: SharedRing | null): Measuring {
+function measureInThread(fd: number, limits: Limits, ring: SharedRing | null): Measuring {
   const growth = makeGrowth();
-  const start: MeasureStart = { fd, growth, limits, ring };
-  const worker = new Worker(workerUrl, { workerData: start, name: 'measure' });
-  const result = new Promise<Measured>((resolve, reject) => {
-    worker.once('message', (answer: MeasureAnswer) => {
-      if ('measured' in answer) resolve(answer.measured);
-      else reject(fromErrorRecord(answer.failed));
-    });
-    worker.once('error', reject);
-    worker.once('exit', (code) => reject(new Error(`the measuring thread ended with ${code}`)));
-  });
+  const job: MeasureJob = { fd, growth, limits, ring };
+  const answer = inThread<MeasureJob, MeasureAnswer>(thread, job);
   return {
     extend: (available) => extendTo(growth, available),
     finish: () => finishGrowth(growth),
-    result,
-    stop: async () => void (await worker.terminate()),
+    result: answer.then((it) => {
+      if ('measured' in it) return it.measured;
+      throw fromErrorRecord(it.failed);
+    }),
+    async stop() {
+      stopGrowth(growth);
+      await answer.catch(() => undefined);
+    },
   };
 }

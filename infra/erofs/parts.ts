@@ -1,13 +1,13 @@
 import { mkdir, readdir, rename, rm, stat, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Worker } from 'node:worker_threads';
-import { fromErrorRecord, recoverable } from '#core/errors';
+import { fromErrorRecord } from '#core/errors';
 import { type Digest, hexOf } from '#core/ids';
 import type { Limits } from '#core/limits';
 import { errnoOf, fileError, renameDurably } from '../durable.ts';
 import { makeRing, stopRing } from '../layer/ring.ts';
+import { besideModule, inThread } from '../threads.ts';
 import type { LayerParts, OpenImage, PartMaking } from '../volumes/driver.ts';
-import type { PartAnswer, PartJob } from './part-worker.ts';
+import type { PartAnswer, PartJob } from './part-thread.ts';
 
 /** Parts in `folder`, by the digest of their layer; a name vouches for the content. Unfinished ones end in `.tmp`. */
 export function createParts(folder: string): LayerParts {
@@ -79,19 +79,5 @@ function makingOf(
   };
 }
 
-/** The same code runs from the sources and from the built package, where files end in `.js`. */
-const workerUrl = new URL(
-  import.meta.url.endsWith('.ts') ? './part-worker.ts' : './part-worker.js',
-  import.meta.url,
-);
-
-function runPart(job: PartJob): Promise<PartAnswer> {
-  const worker = new Worker(workerUrl, { workerData: job, name: 'flyd part' });
-  return new Promise((resolve, reject) => {
-    worker.once('message', resolve);
-    worker.once('error', reject);
-    worker.once('exit', (code) =>
-      reject(recoverable('unclassified', `the thread of a part ended with ${code} and no answer`)),
-    );
-  });
-}
+const thread = besideModule(import.meta.url, './part-thread');
+const runPart = (job: PartJob): Promise<PartAnswer> => inThread(thread, job);

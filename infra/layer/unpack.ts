@@ -1,14 +1,14 @@
-import { Worker } from 'node:worker_threads';
 import type { Progress } from '#core/effect';
-import { type ErrorRecord, fromErrorRecord, recoverable } from '#core/errors';
+import { type ErrorRecord, fromErrorRecord } from '#core/errors';
 import type { DiffId } from '#core/ids';
 import type { Compression } from '#core/image';
 import type { Limits } from '#core/limits';
 import type { ImageTarget } from '../erofs/apply.ts';
 import { AT_FDCWD, close, O_CLOEXEC, O_DIRECTORY, O_RDONLY, openat, syncfs } from '../sys.ts';
+import { besideModule, inThread } from '../threads.ts';
 import type { ApplyTarget } from './apply.ts';
-import type { ApplyAnswer, ApplyJob } from './apply-worker.ts';
-import type { InflateAnswer, InflateJob } from './inflate-worker.ts';
+import type { ApplyAnswer, ApplyJob } from './apply-thread.ts';
+import type { InflateAnswer, InflateJob } from './inflate-thread.ts';
 import type { LayerWarning, WarningCode } from './report.ts';
 import { makeRing, readProgress, type SharedRing, stopRing } from './ring.ts';
 
@@ -68,8 +68,8 @@ export async function unpackLayer(options: UnpackOptions): Promise<Unpacked> {
   try {
     // Both must have ended, whatever became of them, before anybody may touch the volume again.
     const [inflating, applying] = await Promise.allSettled([
-      runWorker<InflateAnswer>('inflate-worker', inflateJob, ring),
-      runWorker<ApplyAnswer>('apply-worker', applyJob, ring),
+      stopping<InflateJob, InflateAnswer>('./inflate-thread', inflateJob, ring),
+      stopping<ApplyJob, ApplyAnswer>('./apply-thread', applyJob, ring),
     ]);
     signal.throwIfAborted();
     const inflated = settled(inflating);
@@ -128,40 +128,20 @@ function tell({ onProgress, expected }: UnpackOptions, ring: SharedRing): void {
   });
 }
 
-/** Runs a thread to its end. An answer other than `ok`, or a crash, stops the other thread of the ring as well. */
-function runWorker<Answer extends { ok: boolean }>(
-  name: 'inflate-worker' | 'apply-worker',
-  job: InflateJob | ApplyJob,
+/** A job in a thread, to its end. An answer other than `ok`, or a breakdown, stops the other thread of the ring as well. */
+async function stopping<Job, Answer extends { ok: boolean }>(
+  name: string,
+  job: Job,
   ring: SharedRing,
 ): Promise<Answer> {
-  const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
-  const worker = new Worker(new URL(`./${name}.${extension}`, import.meta.url), {
-    name: `flyd ${name}`,
-    workerData: job,
-    trackUnmanagedFds: false, // fds are opened by system calls of our own
-  });
-  return new Promise((resolve, reject) => {
-    let answer: Answer | null = null;
-    let crash: unknown = null;
-    worker.on('message', (message: Answer) => {
-      answer = message;
-      if (!message.ok) stopRing(ring);
-    });
-    worker.on('error', (error) => {
-      crash = error;
-      stopRing(ring);
-    });
-    worker.on('exit', (code) => {
-      if (answer !== null && crash === null) return resolve(answer);
-      stopRing(ring);
-      reject(
-        recoverable('unclassified', `the thread ${name} ended with code ${code} and no answer`, {
-          op: 'volume.unpack',
-          cause: crash ?? undefined,
-        }),
-      );
-    });
-  });
+  let isFine = false;
+  try {
+    const answer = await inThread<Job, Answer>(besideModule(import.meta.url, name), job);
+    isFine = answer.ok;
+    return answer;
+  } finally {
+    if (!isFine) stopRing(ring);
+  }
 }
 
 /** syncfs(2) of the file system that holds `path`. Throws a SysError when something could not be written. */

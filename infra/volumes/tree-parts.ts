@@ -1,14 +1,14 @@
 import { readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Worker } from 'node:worker_threads';
-import { fromErrorRecord, recoverable } from '#core/errors';
+import { fromErrorRecord } from '#core/errors';
 import { type Digest, hexOf } from '#core/ids';
 import type { Limits } from '#core/limits';
 import { errnoOf, fileError } from '../durable.ts';
 import type { Exec } from '../exec.ts';
 import { makeRing, stopRing } from '../layer/ring.ts';
 import { treeName } from '../layer/tree-part.ts';
-import type { TreePartAnswer, TreePartJob } from '../layer/tree-part-worker.ts';
+import type { TreePartAnswer, TreePartJob } from '../layer/tree-part-thread.ts';
+import { besideModule, inThread } from '../threads.ts';
 import type { LayerParts, OpenVolume, PartMaking } from './driver.ts';
 import { bytesIn, ensurePrivate, ensureRootfs, removeTree } from './folders.ts';
 
@@ -101,23 +101,5 @@ async function moveTree(from: string, to: string): Promise<boolean> {
   }
 }
 
-/** The same code runs from the sources and from the built package, where files end in `.js`. */
-const workerUrl = new URL(
-  import.meta.url.endsWith('.ts') ? '../layer/tree-part-worker.ts' : '../layer/tree-part-worker.js',
-  import.meta.url,
-);
-
-function runPart(job: TreePartJob): Promise<TreePartAnswer> {
-  const worker = new Worker(workerUrl, {
-    workerData: job,
-    name: 'flyd part',
-    trackUnmanagedFds: false, // fds are opened by system calls of our own
-  });
-  return new Promise((resolve, reject) => {
-    worker.once('message', resolve);
-    worker.once('error', reject);
-    worker.once('exit', (code) =>
-      reject(recoverable('unclassified', `the thread of a part ended with ${code} and no answer`)),
-    );
-  });
-}
+const thread = besideModule(import.meta.url, '../layer/tree-part-thread');
+const runPart = (job: TreePartJob): Promise<TreePartAnswer> => inThread(thread, job);

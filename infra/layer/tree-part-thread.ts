@@ -1,4 +1,3 @@
-import { parentPort, workerData } from 'node:worker_threads';
 import { type ErrorRecord, toErrorRecord } from '#core/errors';
 import type { ApplyLimits, ApplyTarget } from './apply.ts';
 import type { LayerWarning } from './report.ts';
@@ -6,7 +5,6 @@ import { RingReader, type SharedRing, stopRing } from './ring.ts';
 import { BlockReader } from './source.ts';
 import { makeTreePart, settleTreePart } from './tree-part.ts';
 
-/** The thread that unpacks what comes through a ring into a part, or puts a part onto the layers below. */
 export type TreePartJob = { folder: string; limits: ApplyLimits } & (
   | { ring: SharedRing }
   | { target: ApplyTarget }
@@ -16,7 +14,7 @@ export type TreePartAnswer =
   | { ok: true; applied: { entries: number; bytes: number; warnings: LayerWarning[] } | null }
   | { ok: false; error: ErrorRecord };
 
-function run(job: TreePartJob): TreePartAnswer {
+function work(job: TreePartJob): TreePartAnswer {
   const { folder, limits } = job;
   if ('target' in job) {
     const applied = settleTreePart(folder, job.target, limits);
@@ -29,14 +27,13 @@ function run(job: TreePartJob): TreePartAnswer {
   return { ok: true, applied: null };
 }
 
-function answer(job: TreePartJob): TreePartAnswer {
+/** In a thread of its own: unpacks what comes through a ring into a part, or puts a part onto the layers below. */
+export function run(job: TreePartJob): TreePartAnswer {
   try {
-    return run(job);
+    return work(job);
   } catch (error) {
     // Whoever writes into the ring goes on without.
     if ('ring' in job) stopRing(job.ring);
     return { ok: false, error: toErrorRecord(error) };
   }
 }
-
-parentPort?.postMessage(answer(workerData as TreePartJob));

@@ -1,11 +1,9 @@
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';
-import { parentPort, workerData } from 'node:worker_threads';
 import { toErrorRecord, unrecoverable } from '#core/errors';
 import { createInflater, type Inflated, type InflateLimits, toEnd } from './inflate.ts';
 import { RingStopped, RingWriter, type SharedRing } from './ring.ts';
 
-/** The thread that reads a blob, inflates it into the ring and hashes the raw bytes. */
 export interface InflateJob {
   blobPath: string;
   rawSize: number | null;
@@ -22,7 +20,7 @@ export type InflateAnswer =
 
 const readBytes = 256 * 1024;
 
-function run(job: InflateJob, writer: RingWriter): Inflated {
+function inflate(job: InflateJob, writer: RingWriter): Inflated {
   const hash = job.diffId === null ? null : createHash('sha256');
   let seen = 0;
   const inflater = createInflater(job.limits, {
@@ -68,10 +66,11 @@ function compare(job: InflateJob, found: string): void {
   });
 }
 
-function answer(job: InflateJob): InflateAnswer {
+/** In a thread of its own: reads a blob, inflates it into the ring and hashes the raw bytes. */
+export function run(job: InflateJob): InflateAnswer {
   const writer = new RingWriter(job.ring);
   try {
-    const inflated = run(job, writer);
+    const inflated = inflate(job, writer);
     writer.end();
     return { ok: true, inflated };
   } catch (error) {
@@ -79,5 +78,3 @@ function answer(job: InflateJob): InflateAnswer {
     return { ok: false, error: error instanceof RingStopped ? null : toErrorRecord(error) };
   }
 }
-
-parentPort?.postMessage(answer(workerData as InflateJob));

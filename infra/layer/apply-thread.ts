@@ -1,4 +1,3 @@
-import { parentPort, workerData } from 'node:worker_threads';
 import { type ErrorRecord, toErrorRecord } from '#core/errors';
 import { applyToImage, type ImageTarget } from '../erofs/apply.ts';
 import { type ApplyLimits, type ApplyTarget, applyLayer } from './apply.ts';
@@ -6,7 +5,6 @@ import type { LayerWarning } from './report.ts';
 import { RingBroken, RingReader, RingStopped, type SharedRing } from './ring.ts';
 import { BlockReader } from './source.ts';
 
-/** The thread that reads raw tar from the ring and writes the tree or the image; it never enters its event loop meanwhile. */
 export interface ApplyJob {
   target: ApplyTarget | ImageTarget;
   limits: ApplyLimits;
@@ -18,7 +16,8 @@ export type ApplyAnswer =
   /** With `error: null` it was stopped, or the other thread has the reason. */
   | { ok: false; error: ErrorRecord | null };
 
-function run({ target, limits, ring }: ApplyJob): ApplyAnswer {
+/** In a thread of its own: reads raw tar from the ring and writes the tree or the image. */
+export function run({ target, limits, ring }: ApplyJob): ApplyAnswer {
   const source = new RingReader(ring);
   try {
     const blocks = new BlockReader(source);
@@ -33,5 +32,3 @@ function run({ target, limits, ring }: ApplyJob): ApplyAnswer {
     return { ok: false, error: elsewhere ? null : toErrorRecord(error) };
   }
 }
-
-parentPort?.postMessage(run(workerData as ApplyJob));

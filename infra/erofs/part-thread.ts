@@ -1,4 +1,3 @@
-import { parentPort, workerData } from 'node:worker_threads';
 import { type ErrorRecord, toErrorRecord } from '#core/errors';
 import type { ApplyLimits } from '../layer/apply.ts';
 import type { LayerWarning } from '../layer/report.ts';
@@ -7,7 +6,6 @@ import { BlockReader } from '../layer/source.ts';
 import type { ImageTarget } from './apply.ts';
 import { finishPart, makePart } from './part.ts';
 
-/** The thread that makes a part of what comes through a ring, or an image of a part. */
 export type PartJob =
   | { make: { path: string; ring: SharedRing }; limits: ApplyLimits }
   | { finish: ImageTarget; limits: ApplyLimits };
@@ -16,7 +14,8 @@ export type PartAnswer =
   | { ok: true; entries: number; bytes: number; warnings: LayerWarning[] }
   | { ok: false; error: ErrorRecord };
 
-function run(job: PartJob): PartAnswer {
+/** The thread that makes a part of what comes through a ring, or an image of a part. */
+export function run(job: PartJob): PartAnswer {
   try {
     if ('finish' in job) {
       const { entries, bytes, report } = finishPart(job.finish, job.limits);
@@ -31,5 +30,3 @@ function run(job: PartJob): PartAnswer {
     return { ok: false, error: toErrorRecord(error) };
   }
 }
-
-parentPort?.postMessage(run(workerData as PartJob));
