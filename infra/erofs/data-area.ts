@@ -1,8 +1,11 @@
 import fs from 'node:fs';
+import { beginWriteback } from '../sys.ts';
 import { alignUp, blockBytes, nullBlock } from './format.ts';
 import type { FileData } from './node.ts';
 
 const bufferBytes = 1024 * 1024;
+/** An image is synced at its end: what is written by then need not be waited for. */
+const writebackBytes = 8 * 1024 * 1024;
 /** More chunks than these in one file, and they are made larger: each costs four bytes of metadata. */
 const chunksMax = 16 * 1024;
 
@@ -19,11 +22,14 @@ export class DataArea {
   #filled = 0;
   /** Bytes of the image that are written, or skipped as holes. */
   #written: number;
+  /** Up to here the kernel was asked to write the image out. */
+  #begun: number;
 
   /** Appends to the image at `fd` from `offset` on, a multiple of the block size. */
   constructor(fd: number, offset: number) {
     this.#fd = fd;
     this.#written = offset;
+    this.#begun = offset;
   }
 
   /** Where the next byte goes. */
@@ -122,5 +128,8 @@ export class DataArea {
     for (let at = 0; at < bytes.length; )
       at += fs.writeSync(this.#fd, bytes, at, bytes.length - at, this.#written + at);
     this.#written += bytes.length;
+    if (this.#written - this.#begun < writebackBytes) return;
+    beginWriteback(this.#fd, this.#begun, this.#written - this.#begun);
+    this.#begun = this.#written;
   }
 }

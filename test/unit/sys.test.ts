@@ -164,6 +164,8 @@ describe('system calls', () => {
     fs.writeSync(file, 'abcdef', 0);
     assert.equal(sys.copyFileRange(file, 2, copy, 1, 3), 3);
     assert.equal(fs.readFileSync(path.join(dir, 'copy'), 'latin1'), '\0cde');
+    sys.beginWriteback(file, 0, 4096);
+    sys.beginWriteback(-1, 0, 4096); // a hint: what does not work is no fault
     sys.syncfs(file);
     assert.throws(() => sys.syncfs(-1), { errno: 'EBADF' });
     try {
