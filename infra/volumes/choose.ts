@@ -2,7 +2,7 @@ import { type FlydError, unrecoverable } from '#core/errors';
 import type { DriverName, Support, VolumeDriver } from './driver.ts';
 
 /** `auto` tries these in order. */
-const order: readonly DriverName[] = ['devmapper', 'overlay', 'copy'];
+const order: readonly DriverName[] = ['devmapper', 'erofs', 'overlay', 'copy'];
 
 export interface Rejected {
   name: DriverName;

@@ -7,7 +7,7 @@ const time = z.string().regex(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
 const bytes = z.int().min(0);
 const seconds = z.number().min(0);
 const status = z.enum(['running', 'waiting', 'pending', 'parked', 'done', 'failed', 'cancelled']);
-const driver = z.enum(['devmapper', 'overlay', 'copy']);
+const driver = z.enum(['devmapper', 'btrfs', 'erofs', 'overlay', 'copy']);
 
 export const error = z.strictObject({
   code: z.string().regex(/^[a-z_]+$/),

@@ -23,7 +23,7 @@ const all = { devmapper: yes, btrfs: yes, erofs: yes, overlay: yes, copy: yes };
 test('auto takes devmapper only where a pool is wanted', async () => {
   assert.equal((await chooseDriver(drivers(all), 'auto', true)).driver.name, 'devmapper');
   const without = await chooseDriver(drivers(all), 'auto', false);
-  assert.equal(without.driver.name, 'overlay');
+  assert.equal(without.driver.name, 'erofs');
   assert.deepEqual(
     without.rejected.map((r) => [r.name, r.reason]),
     [['devmapper', 'no thin pool is configured']],
@@ -33,13 +33,14 @@ test('auto takes devmapper only where a pool is wanted', async () => {
 
 test('auto says why the better ones were not taken', async () => {
   const choice = await chooseDriver(
-    drivers({ ...all, devmapper: no('root'), overlay: no('kernel') }),
+    drivers({ ...all, devmapper: no('root'), erofs: no('module'), overlay: no('kernel') }),
     'auto',
     true,
   );
   assert.equal(choice.driver.name, 'copy');
   assert.deepEqual(choice.rejected, [
     { name: 'devmapper', reason: 'root', fix: 'mend root' },
+    { name: 'erofs', reason: 'module', fix: 'mend module' },
     { name: 'overlay', reason: 'kernel', fix: 'mend kernel' },
   ]);
 });
@@ -62,5 +63,5 @@ test('when none can work, all reasons are told', async () => {
     overlay: no('b'),
     copy: no('c'),
   });
-  await assert.rejects(chooseDriver(none, 'auto', true), /devmapper: a; overlay: b; copy: c/);
+  await assert.rejects(chooseDriver(none, 'auto', true), /devmapper: a; erofs: e; overlay: b; copy: c/);
 });
