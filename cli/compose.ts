@@ -1,9 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { SpaceReserve } from '#actors/image-reserve';
 import { platformOf } from '#core/platform';
-import { engineSet } from '#db/engine/index';
-import { createImageStore, type ImageStore, imageSet } from '#db/images/index';
-import { openDatabase } from '#db/open';
+import { createImageStore, type ImageStore } from '#db/images/index';
 import type { Engine } from '#engine/api';
 import { openEngine } from '#engine/engine';
 import type { EngineEvent, RetryPolicies } from '#engine/types';
@@ -23,9 +21,11 @@ import { createVerifier } from '#infra/verifier';
 import { createDrivers, type Drivers, type PoolOptions } from '#infra/volumes/index';
 import { poolStateOf } from '#infra/volumes/pool-state';
 import { spaceOf } from '#infra/volumes/space';
+import { openStateDatabase } from './database.ts';
+import { createEngineFaults } from './engine-faults.ts';
 import { createMachines, type Machines } from './machines.ts';
 import { createRepairHost } from './repair-host.ts';
-import { settleRestored } from './restored.ts';
+import { noticeRestored } from './restored.ts';
 import type { Session } from './session.ts';
 
 /** The one place that builds the parts of flyd and joins them. */
@@ -43,7 +43,7 @@ export interface Workbench {
 const reserve: SpaceReserve = { fraction: 0.05, bytesMax: 2 * 1024 ** 3 };
 
 /** All parts, ready to move runs. Makes the state directory when there is none. */
-export async function openWorkbench({ settings, surroundings }: Session): Promise<Workbench> {
+export async function openWorkbench({ settings, surroundings, out }: Session): Promise<Workbench> {
   const log = createLog({ verbosity: settings.verbosity, secrets: surroundings.secrets });
   const state = await openStateDir(settings.stateDir);
   const undo: (() => void)[] = [() => state.close()];
@@ -55,7 +55,7 @@ export async function openWorkbench({ settings, surroundings }: Session): Promis
     const { paths } = state;
     const owners = createOwnerLocks({ folder: paths.owners, log });
     undo.push(() => owners.close());
-    const db = openDatabase(paths.db, [engineSet, imageSet]);
+    const db = openStateDatabase(paths, settings);
     undo.push(() => db.close());
     const images = createImageStore(db);
     const exec = createExec({ log, lockFd: owners.fd, path: surroundings.path });
@@ -92,6 +92,7 @@ export async function openWorkbench({ settings, surroundings }: Session): Promis
       now: () => Date.now(),
       newId: (prefix) => `${prefix}-${randomBytes(8).toString('hex')}`,
     });
+    const faults = createEngineFaults({ out, patienceMs: settings.timeouts.databaseMs, log });
     const engine: Engine = openEngine({
       db,
       machines: Object.values(machines),
@@ -100,7 +101,7 @@ export async function openWorkbench({ settings, surroundings }: Session): Promis
       retry: retryOf(settings),
       ...(settings.stuckAfterMs === null ? {} : { stuckAfterMs: settings.stuckAfterMs }),
       ...(surroundings.fault === null ? {} : { probe: createProbe(surroundings.fault) }),
-      onFault: (fault) => fail(log, fault),
+      onFault: (fault) => faults.take(fault),
     });
     const board = createProgressBoard({
       folder: paths.progress,
@@ -109,10 +110,12 @@ export async function openWorkbench({ settings, surroundings }: Session): Promis
       now: () => Date.now(),
     });
     undo.push(() => board.close());
-    engine.subscribe((event) => noteProgress(board, event));
+    engine.subscribe((event) => {
+      noteProgress(board, event);
+      if (event.type === 'run') faults.clear();
+    });
     if (settings.verbosity > 0) engine.subscribe((event) => logEvent(log, event));
-    if (images.restored.takenAt() !== null)
-      await settleRestored({ engine, machines, images, owners: paths.owners, isAlive });
+    await noticeRestored({ engine, machines, images, paths, isAlive, now: () => Date.now() });
     return {
       engine,
       machines,
@@ -144,15 +147,6 @@ function logEvent(log: Log, event: EngineEvent): void {
   const fields = { run: id, machine, key, state, status };
   if (error === null) log.info(fields, 'run');
   else log.warn({ ...fields, attempts, code: error.code, kind: error.kind, error: error.message }, 'run');
-}
-
-/** A fault of the engine itself: it cannot be trusted from here on, and the runs are safe on the disk. */
-function fail(log: Log, fault: unknown): void {
-  log.error({ err: fault }, 'fault of the engine');
-  if ((fault as { kind?: unknown } | null)?.kind === 'recoverable') return;
-  queueMicrotask(() => {
-    throw fault;
-  });
 }
 
 function retryOf({ retry }: Settings): Partial<RetryPolicies> {

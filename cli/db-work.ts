@@ -8,6 +8,7 @@ import { openDatabase } from '#db/open';
 import { fileError, renameDurably, syncDir } from '#infra/durable';
 import { openStateDir, statePaths } from '#infra/state-dir';
 import { flock } from '#infra/sys';
+import { openStateDatabase } from './database.ts';
 import { exitCodes } from './exit.ts';
 import { bytesText, timeText } from './output.ts';
 import { openReading } from './reading.ts';
@@ -27,7 +28,7 @@ export async function backUpTo({ settings, out }: Session, file: string): Promis
   const state = await openStateDir(settings.stateDir);
   const temp = join(dirname(target), `.${basename(target)}.${process.pid}.tmp`);
   try {
-    const db = openDatabase(state.paths.db, sets);
+    const db = openStateDatabase(state.paths, settings);
     try {
       backUp(db, temp, Date.now());
     } finally {

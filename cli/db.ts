@@ -6,7 +6,8 @@ const help = `
 The backup is one file, consistent, taken while other commands run. Blobs and volumes are not in it: it
 says what they are. Restore it with all of flyd stopped; the next command then compares it with what is
 there before anything moves: what is gone is forgotten, what was made after the backup is kept until
-\`flyd db forget\`.
+\`flyd db forget\`. The same happens to a copy that was put back without flyd, if a command that moves
+runs has begun since it was made.
 
 Examples:
   flyd db backup /backup/flyd-$(date +%F).db

@@ -19,7 +19,7 @@ export async function examine(session: Session): Promise<number> {
   const folder = await checkFolder('state directory', stateDir);
   // What is in a folder that somebody else could have filled is not looked at.
   const safe = !isBroken(folder);
-  const { findings: runs, lastSeen } = safe ? await checkRuns(stateDir) : { findings: [], lastSeen: null };
+  const { findings: runs, lastSeen } = safe ? await checkRuns(settings) : { findings: [], lastSeen: null };
   const drivers = await createDrivers({ stateDir, exec, pool: poolOptionsOf(settings) });
   const findings: Finding[] = [
     checkNode(),

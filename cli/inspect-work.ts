@@ -1,8 +1,6 @@
 import { hostname, userInfo } from 'node:os';
 import { createDashboardStore, dashboardSet } from '#db/dashboard/index';
-import { engineSet } from '#db/engine/index';
-import { createImageStore, imageSet } from '#db/images/index';
-import { openDatabase } from '#db/open';
+import { createImageStore } from '#db/images/index';
 import { createWatch } from '#engine/watch';
 import { createExec } from '#infra/exec';
 import { createLog } from '#infra/log';
@@ -14,6 +12,7 @@ import { spaceOf } from '#infra/volumes/space';
 import type { DashboardParts } from '#services/dashboard/parts';
 import { startDashboard } from '#services/dashboard/server';
 import { openWorkbench, poolOptionsOf, type Workbench } from './compose.ts';
+import { openStateDatabase } from './database.ts';
 import { exitOfSignal } from './exit.ts';
 import { inspectToken } from './inspect-token.ts';
 import { engineToLook } from './onlooker.ts';
@@ -34,7 +33,7 @@ export async function serveInspector(session: Session, port: number): Promise<nu
     const { paths } = state;
     const exec = createExec({ log, path: surroundings.path });
     const page = await loadPage({ exec, say: (line) => out.note(line) });
-    const db = openDatabase(paths.db, [engineSet, imageSet, dashboardSet]);
+    const db = openStateDatabase(paths, settings, { more: [dashboardSet] });
     undo.push(() => void db.close());
     const owners = createOwnerLocks({ folder: paths.owners, log });
     undo.push(() => owners.close());

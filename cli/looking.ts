@@ -1,11 +1,10 @@
-import { engineSet } from '#db/engine/index';
-import { createImageStore, type ImageStore, imageSet } from '#db/images/index';
-import { openDatabase } from '#db/open';
+import { createImageStore, type ImageStore } from '#db/images/index';
 import type { Engine } from '#engine/api';
 import { createWatch, type EngineWatch } from '#engine/watch';
 import { createOwnerLocks } from '#infra/owner-locks';
 import { type ProgressEntry, readProgress } from '#infra/progress-board';
 import { openStateDir } from '#infra/state-dir';
+import { openStateDatabase } from './database.ts';
 import { engineToLook } from './onlooker.ts';
 import type { Session } from './session.ts';
 
@@ -28,7 +27,7 @@ export async function openLooking({ settings }: Session): Promise<Looking> {
   };
   try {
     const { paths } = state;
-    const db = openDatabase(paths.db, [engineSet, imageSet]);
+    const db = openStateDatabase(paths, settings);
     undo.push(() => void db.close());
     const owners = createOwnerLocks({ folder: paths.owners });
     undo.push(() => owners.close());

@@ -104,4 +104,7 @@ const usageRecord = (error: CommanderError): ErrorRecord => ({
   hint: 'flyd --help, or flyd <command> --help',
 });
 
-process.exit(await main(process.argv.slice(2)));
+const argv = process.argv.slice(2);
+// The engine throws where nobody catches it what it cannot go on with: told as any error, and the runs stay resumable.
+process.on('uncaughtException', (error) => process.exit(tellError(error, argv)));
+process.exit(await main(argv));

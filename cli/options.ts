@@ -14,6 +14,7 @@ export function withCommon(command: Command): Command {
     .option('--mount-root <dir>', 'activations are mounted at <dir>/<id> (root: /mnt/images)')
     .option('--config <file>', 'JSON file with settings (see `flyd settings`)')
     .option('--json', 'one JSON document on stdout, and nothing else there')
+    .option('--timeout <name=ms>', 'databaseMs, connectMs, stallMs, verifierMs; can be repeated', pair)
     .option('-v, --verbose', 'log to stderr what happens; twice: every command and request', count, 0);
 }
 
@@ -33,7 +34,6 @@ export function withSource(command: Command): Command {
       hosts,
     )
     .option('--verifier <command>', 'asked before anything is fetched; exit code 0 allows the image')
-    .option('--timeout <name=ms>', 'connectMs, stallMs, verifierMs; can be repeated', pair)
     .option('--retries <n>', 'attempts before a run is parked (6)');
 }
 

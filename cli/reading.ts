@@ -3,6 +3,7 @@ import { engineSet } from '#db/engine/set';
 import { imageSet } from '#db/images/set';
 import { openDatabase } from '#db/open';
 import { hasStateDir, openStateDir } from '#infra/state-dir';
+import { openStateDatabase } from './database.ts';
 import type { Session } from './session.ts';
 
 /**
@@ -13,7 +14,10 @@ export async function openReading(session: Session, work: (db: Database) => numb
   const { stateDir } = session.settings;
   const state = (await hasStateDir(stateDir)) ? await openStateDir(stateDir) : null;
   try {
-    const db = openDatabase(state?.paths.db ?? ':memory:', [engineSet, imageSet], { readsMuch: true });
+    const db =
+      state === null
+        ? openDatabase(':memory:', [engineSet, imageSet])
+        : openStateDatabase(state.paths, session.settings, { readsMuch: true });
     try {
       return work(db);
     } finally {

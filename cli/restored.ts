@@ -2,6 +2,8 @@ import { readdirSync } from 'node:fs';
 import { fromErrorRecord, unrecoverable } from '#core/errors';
 import type { ImageStore } from '#db/images/index';
 import type { Engine } from '#engine/api';
+import { readGeneration, writeGeneration } from '#infra/generation';
+import type { StatePaths } from '#infra/state-dir';
 import type { RepairReport } from '#machines/repair';
 import type { Machines } from './machines.ts';
 
@@ -9,9 +11,22 @@ export interface RestoredParts {
   engine: Engine;
   machines: Machines;
   images: ImageStore;
-  /** The folder of the owners' locks. */
-  owners: string;
+  paths: Pick<StatePaths, 'owners' | 'generation'>;
   isAlive: (token: string) => boolean;
+  now: () => number;
+}
+
+/**
+ * Notices a database that is older than what is there, restored by flyd or put back by hand, and settles
+ * that; then raises the generation. Fails as `settleRestored` does.
+ */
+export async function noticeRestored(parts: RestoredParts): Promise<void> {
+  const { restored } = parts.images;
+  // The file first: others raise the database's before the file's.
+  const noted = readGeneration(parts.paths.generation) ?? 0;
+  if (restored.generation() < noted && restored.takenAt() === null) restored.mark(parts.now());
+  if (restored.takenAt() !== null) await settleRestored(parts);
+  await writeGeneration(parts.paths.generation, restored.advance(noted));
 }
 
 /**
@@ -19,14 +34,8 @@ export interface RestoredParts {
  * unknown is kept. Fails with `database_restored` while other processes are at work, or with the first
  * thing that could not be settled.
  */
-export async function settleRestored({
-  engine,
-  machines,
-  images,
-  owners,
-  isAlive,
-}: RestoredParts): Promise<void> {
-  const others = readdirSync(owners).filter(
+async function settleRestored({ engine, machines, images, paths, isAlive }: RestoredParts): Promise<void> {
+  const others = readdirSync(paths.owners).filter(
     (name) => !name.startsWith('.') && name !== engine.token && isAlive(name),
   );
   if (others.length > 0)
@@ -39,7 +48,7 @@ export async function settleRestored({
   const report = view.output as unknown as RepairReport | null;
   if (images.restored.takenAt() === null) {
     process.stderr.write(
-      `flyd: this database was restored from a backup; ${report?.done.length ?? 0} things were settled\n`,
+      `flyd: this database was restored from an older copy; ${report?.done.length ?? 0} things were settled\n`,
     );
     for (const line of report?.done ?? []) process.stderr.write(`  ${line}\n`);
     return;

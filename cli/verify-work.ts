@@ -1,12 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { invariants, judge, lasting, type Violation } from '#core/invariants';
-import { engineSet } from '#db/engine/index';
-import { imageSet } from '#db/images/index';
-import { openDatabase } from '#db/open';
 import { createExec } from '#infra/exec';
 import { hasStateDir, openStateDir } from '#infra/state-dir';
 import { createDrivers } from '#infra/volumes/index';
 import { poolOptionsOf } from './compose.ts';
+import { openStateDatabase } from './database.ts';
 import { takePicture } from './doctor/picture.ts';
 import { exitCodes } from './exit.ts';
 import { oneLine } from './output.ts';
@@ -50,7 +48,7 @@ export async function findViolations({ settings, surroundings }: Session): Promi
   const { stateDir, mountRoot } = settings;
   if (!(await hasStateDir(stateDir))) return { violations: [], leftovers: [] };
   const state = await openStateDir(stateDir);
-  const db = openDatabase(state.paths.db, [engineSet, imageSet]);
+  const db = openStateDatabase(state.paths, settings);
   try {
     const exec = createExec({ path: surroundings.path });
     const drivers = await createDrivers({ stateDir, exec, pool: poolOptionsOf(settings) });

@@ -14,15 +14,8 @@ export interface MigrationSet {
 
 /** Whether every set is there in the very version that this build knows. Writes nothing. */
 export function isMigrated(db: Database, sets: readonly MigrationSet[]): boolean {
-  const has = db.prepare("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'schema_sets'").get();
-  if (has === undefined) return false;
-  const stored = db.prepare('SELECT name, version FROM schema_sets').all() as {
-    name: string;
-    version: number;
-  }[];
-  return sets.every(({ name, migrations }) =>
-    stored.some((set) => set.name === name && set.version === (migrations.at(-1)?.version ?? 0)),
-  );
+  const stored = storedVersions(db);
+  return sets.every(({ name, migrations }) => stored.get(name) === (migrations.at(-1)?.version ?? 0));
 }
 
 /**
@@ -38,19 +31,42 @@ export function migrate(db: Database, sets: readonly MigrationSet[]): void {
   for (const { name, migrations } of sets) {
     const newest = migrations.at(-1)?.version ?? 0;
     const stored = versionOf.get(name)?.version ?? 0;
-    if (stored > newest)
-      throw unrecoverable(
-        'database_newer',
-        `the ${name} tables are version ${stored}; this build knows ${newest}`,
-        {
-          subject: db.name,
-          hint: 'use the newer flyd that wrote it, or another --state-dir',
-        },
-      );
+    refuseNewer(db, name, stored, newest);
     for (const { version, sql } of migrations)
       if (version > stored) {
         db.exec(sql);
         setVersion.run(name, version);
       }
   }
+}
+
+/** Throws `database_newer` when a set was written by a newer version. Writes nothing. */
+export function refuseNewerSets(db: Database, sets: readonly MigrationSet[]): void {
+  const stored = storedVersions(db);
+  for (const { name, migrations } of sets)
+    refuseNewer(db, name, stored.get(name) ?? 0, migrations.at(-1)?.version ?? 0);
+}
+
+function refuseNewer(db: Database, name: string, stored: number, newest: number): void {
+  if (stored <= newest) return;
+  throw unrecoverable(
+    'database_newer',
+    `the ${name} tables are version ${stored}; this build knows ${newest}`,
+    {
+      op: 'database.open',
+      subject: db.name,
+      hint: 'use the newer flyd that wrote it, or another --state-dir',
+    },
+  );
+}
+
+/** The version of each set that is there. */
+function storedVersions(db: Database): Map<string, number> {
+  const has = db.prepare("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'schema_sets'").get();
+  if (has === undefined) return new Map();
+  const rows = db.prepare('SELECT name, version FROM schema_sets').all() as {
+    name: string;
+    version: number;
+  }[];
+  return new Map(rows.map(({ name, version }) => [name, version]));
 }

@@ -1,7 +1,9 @@
-import { closeSync, existsSync, openSync, readSync } from 'node:fs';
-import SqliteDatabase, { type Database } from 'better-sqlite3';
-import { FlydError, recoverable, unrecoverable } from '#core/errors';
-import { isMigrated, type MigrationSet, migrate } from './migrate.ts';
+import { closeSync, existsSync, fstatSync, openSync, readSync, statSync } from 'node:fs';
+import SqliteDatabase, { type Database, type Statement } from 'better-sqlite3';
+import { type FlydError, unrecoverable } from '#core/errors';
+import { accessError, databaseError, isBusy, restoreHint } from './errors.ts';
+import { isMigrated, type MigrationSet, migrate, refuseNewerSets } from './migrate.ts';
+import { lockWaitMs, setLockWait, withRetry } from './waiting.ts';
 
 /** `flyd` in ASCII: tells our databases from everybody else's (SQLite file format, offset 68). */
 const applicationId = 0x666c7964;
@@ -9,12 +11,15 @@ const applicationId = 0x666c7964;
 const layoutVersion = 1;
 
 const magic = 'SQLite format 3\0';
+const headBytes = 100;
 
 export interface OpenOptions {
   /** Refuse every write: for looking at a database that somebody else owns. */
   readonly?: boolean;
   /** For one who reads all of a large database: pages that are read again and again are kept. */
   readsMuch?: boolean;
+  /** How long to wait for a lock that another process has, in ms. Default 20 s. */
+  waitMs?: number;
 }
 
 /**
@@ -27,34 +32,84 @@ export function openDatabase(
   sets: readonly MigrationSet[],
   options: OpenOptions = {},
 ): Database {
+  const { readonly = false, waitMs = lockWaitMs } = options;
   const fresh = path === ':memory:' || !existsSync(path);
   if (!fresh) refuseOtherFiles(path);
   let db: Database;
   try {
-    db = new SqliteDatabase(path, { timeout: 0, readonly: options.readonly ?? false });
+    db = new SqliteDatabase(path, { timeout: 0, readonly });
   } catch (cause) {
-    throw translate(cause, path, 'open');
+    throw databaseError(cause, path, 'open');
   }
+  setLockWait(db, waitMs);
+  guardStatements(db);
   try {
     if (options.readsMuch === true) db.pragma(`cache_size = -${muchCacheKiB}`);
-    prepare(db, sets, options.readonly ?? false);
+    prepare(db, sets, readonly);
     return db;
   } catch (cause) {
     db.close();
-    throw translate(cause, path, 'open');
+    throw databaseError(cause, path, 'open');
   }
 }
 
 /** SQLite's own cache has 2 MiB: less than one index over a hundred thousand rows. */
 const muchCacheKiB = 64 * 1024;
 
+/**
+ * Every statement of the connection waits for locks as writes do (a reader meets one while another process
+ * recovers or closes the file), and throws flyd's errors instead of SQLite's.
+ */
+function guardStatements(db: Database): void {
+  const prepareRaw = db.prepare.bind(db);
+  const translated = <T>(work: () => T): T => {
+    try {
+      return work();
+    } catch (cause) {
+      throw databaseError(cause, db.name, 'use');
+    }
+  };
+  const waiting = <T>(work: () => T): T => {
+    try {
+      return work();
+    } catch (cause) {
+      if (!isBusy(cause)) throw databaseError(cause, db.name, 'use');
+      if (db.inTransaction) throw cause; // whoever began the transaction begins it anew
+      return translated(() => withRetry(db, work));
+    }
+  };
+  db.prepare = (text: string) => {
+    const statement: Statement = waiting(() => prepareRaw(text));
+    for (const name of ['run', 'get', 'all'] as const) {
+      const call = statement[name].bind(statement);
+      statement[name] = (...args: unknown[]) => waiting(() => call(...args)) as never;
+    }
+    const iterate = statement.iterate.bind(statement);
+    statement.iterate = (...args: unknown[]) =>
+      translatedRows(
+        waiting(() => iterate(...args)),
+        db.name,
+      );
+    return statement as never;
+  };
+}
+
+function* translatedRows<Row>(rows: IterableIterator<Row>, path: string): Generator<Row, void> {
+  try {
+    yield* rows;
+  } catch (cause) {
+    throw databaseError(cause, path, 'use');
+  }
+}
+
 function prepare(db: Database, sets: readonly MigrationSet[], readonly: boolean): void {
   db.pragma('trusted_schema = OFF');
   db.pragma('foreign_keys = ON');
-  withRetry(() => checkIdentity(db));
-  refuseDamage(db);
-  if (!readonly) {
-    withRetry(() => {
+  withRetry(db, () => checkIdentity(db));
+  withRetry(db, () => refuseDamage(db));
+  if (readonly) refuseNewerSets(db, sets);
+  else {
+    withRetry(db, () => {
       if (db.pragma('journal_mode', { simple: true }) !== 'wal') db.pragma('journal_mode = WAL');
       // Most opens find nothing to do: they ask for no lock and cost no fsync.
       if (isOurs(db) && isMigrated(db, sets)) return;
@@ -83,14 +138,16 @@ function checkIdentity(db: Database): void {
   };
   if (id !== applicationId && !(id === 0 && tables.n === 0))
     throw unrecoverable('database_foreign', 'the file is an SQLite database, but not one of flyd', {
+      op: 'database.open',
       subject: db.name,
-      hint: 'give another path or --state-dir',
+      hint: 'move it away; then flyd db restore FILE, or give another --state-dir',
     });
   if (version > layoutVersion)
     throw unrecoverable(
       'database_newer',
       `the database has layout ${version}; this build knows ${layoutVersion}`,
       {
+        op: 'database.open',
         subject: db.name,
         hint: 'use the newer flyd that wrote it, or another --state-dir',
       },
@@ -105,51 +162,44 @@ function refuseDamage(db: Database): void {
   const verdict = db.pragma('quick_check(1)', { simple: true });
   if (verdict !== 'ok')
     throw unrecoverable('database_corrupt', 'the database is damaged', {
+      op: 'database.open',
       subject: db.name,
-      hint: 'leave it as it is, copy it away with its -wal and -shm files, then restore a backup',
+      hint: restoreHint,
       facts: { quickCheck: String(verdict).slice(0, 200) },
     });
 }
 
-/** A file that is no database at all is refused by its first bytes, before SQLite may touch it. */
+/** A file that is no database at all, or was cut, is refused by its first bytes, before SQLite may touch it. */
 function refuseOtherFiles(path: string): void {
-  const head = Buffer.alloc(magic.length);
-  const fd = openSync(path, 'r');
+  const refused = (what: string): FlydError =>
+    unrecoverable('database_corrupt', what, { op: 'database.open', subject: path, hint: restoreHint });
+  const head = Buffer.alloc(headBytes);
+  const fd = openForLook(path);
   let read: number;
+  let size: number;
   try {
+    size = fstatSync(fd).size;
     read = readSync(fd, head, 0, head.length, 0);
+  } catch (cause) {
+    throw accessError(path, cause) ?? cause;
   } finally {
     closeSync(fd);
   }
-  if (read > 0 && head.toString('latin1', 0, read) !== magic)
-    throw unrecoverable('database_corrupt', 'the file is not an SQLite database', {
-      subject: path,
-      hint: 'restore it from a backup, or move it away to start anew',
-    });
+  if (read === 0) return;
+  if (head.toString('latin1', 0, Math.min(read, magic.length)) !== magic)
+    throw refused('the file is not an SQLite database');
+  // File format, offset 16: the size of a page, where 1 stands for 65,536. A log may have the rest of a cut one.
+  const pageBytes = head.readUInt16BE(16) === 1 ? 65_536 : head.readUInt16BE(16);
+  const log = statSync(`${path}-wal`, { throwIfNoEntry: false });
+  if (size % Math.max(512, pageBytes) !== 0 && (log?.size ?? 0) === 0)
+    throw refused(`the file was cut: it ends in the middle of a page, at ${size} bytes`);
 }
 
-/** Between processes SQLite's own busy handler starves the loser for seconds: sleep briefly, at random, and try again. */
-const busySleepMsMax = 2;
-const busyWaitMsMax = 20_000;
-const sleeper = new Int32Array(new SharedArrayBuffer(4));
-
-/** Runs `work` again while the database is locked by another process; throws `database_busy` after 20 s. */
-export function withRetry<T>(work: () => T): T {
-  const since = performance.now();
-  for (;;) {
-    try {
-      return work();
-    } catch (cause) {
-      if (!isBusy(cause)) throw cause;
-      if (performance.now() > since + busyWaitMsMax)
-        throw recoverable('database_busy', 'the database stayed locked', {
-          hint: 'look for a process that holds it: `fuser` the file',
-          cause,
-        });
-    }
-    // Whoever has waited longer looks more often, and so gets its turn sooner.
-    const impatience = 1 + (performance.now() - since) / busySleepMsMax;
-    Atomics.wait(sleeper, 0, 0, 0.05 + (Math.random() * busySleepMsMax) / impatience);
+function openForLook(path: string): number {
+  try {
+    return openSync(path, 'r');
+  } catch (cause) {
+    throw accessError(path, cause) ?? cause;
   }
 }
 
@@ -166,12 +216,12 @@ export function writeTransaction<T>(db: Database, work: () => T): T {
   }
 }
 
-/** A write of any process: immediate, retried while locked, foreign errors translated. */
-export function write<T>(db: Database, work: () => T): T {
+/** A write of any process: immediate, retried while locked (by default as long as the connection waits), foreign errors translated. */
+export function write<T>(db: Database, work: () => T, waitMs?: number): T {
   try {
-    return withRetry(() => writeTransaction(db, work));
+    return withRetry(db, () => writeTransaction(db, work), waitMs);
   } catch (cause) {
-    throw translate(cause, db.name, 'write');
+    throw databaseError(cause, db.name, 'write');
   }
 }
 
@@ -179,30 +229,8 @@ export function write<T>(db: Database, work: () => T): T {
 export function copyDatabase(path: string, to: string): void {
   const source = new SqliteDatabase(path, { readonly: true, fileMustExist: true });
   try {
-    withRetry(() => source.prepare('VACUUM INTO ?').run(to));
+    withRetry(source, () => source.prepare('VACUUM INTO ?').run(to));
   } finally {
     source.close();
   }
-}
-
-function sqliteCode(thrown: unknown): string {
-  return thrown instanceof SqliteDatabase.SqliteError ? thrown.code : '';
-}
-
-const isBusy = (thrown: unknown): boolean => sqliteCode(thrown).startsWith('SQLITE_BUSY');
-
-function translate(thrown: unknown, path: string, op: string): unknown {
-  const code = sqliteCode(thrown);
-  if (thrown instanceof FlydError || code === '') return thrown;
-  const details = { op: `database.${op}`, subject: path, cause: thrown, facts: { sqlite: code } };
-  if (code === 'SQLITE_CORRUPT' || code.startsWith('SQLITE_CORRUPT_') || code === 'SQLITE_NOTADB')
-    return unrecoverable('database_corrupt', 'the database is damaged', {
-      ...details,
-      hint: 'leave it as it is, copy it away with its -wal and -shm files, then restore a backup',
-    });
-  if (code === 'SQLITE_FULL') return recoverable('no_space', 'the disk of the database is full', details);
-  // Disk trouble may heal; a statement that the schema refuses is a bug, and will be refused again.
-  const fault =
-    code.startsWith('SQLITE_IOERR') || code.startsWith('SQLITE_CANTOPEN') ? recoverable : unrecoverable;
-  return fault('database_failed', `the database refused: ${(thrown as Error).message}`, details);
 }

@@ -65,9 +65,16 @@ export interface Timeouts {
   stallMs: number;
   /** For the verifier's answer. */
   verifierMs: number;
+  /** For the database, while another process has it locked or its disk fails. */
+  databaseMs: number;
 }
 
-export const defaultTimeouts: Timeouts = { connectMs: 10_000, stallMs: 15_000, verifierMs: 10_000 };
+export const defaultTimeouts: Timeouts = {
+  connectMs: 10_000,
+  stallMs: 15_000,
+  verifierMs: 10_000,
+  databaseMs: 20_000,
+};
 
 /** What the surroundings of the process say, apart from settings. */
 export interface Surroundings {

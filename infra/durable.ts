@@ -92,7 +92,7 @@ export const errnoOf = (error: unknown): string =>
   error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : '';
 
 const full: readonly string[] = ['ENOSPC', 'EDQUOT'];
-const refused: readonly string[] = ['EACCES', 'EPERM', 'EROFS'];
+const refused: readonly string[] = ['EACCES', 'EPERM'];
 
 /** A failed call on a file as a FlydError: a full disk may be cleaned up, a refusal stays one. FlydErrors pass. */
 export function fileError(error: unknown, what: string, path: string): FlydError {
@@ -105,6 +105,15 @@ export function fileError(error: unknown, what: string, path: string): FlydError
       ...details,
       hint: 'free some space, for instance with flyd gc',
     });
-  if (refused.includes(errno)) return unrecoverable('permission', message, details);
+  if (errno === 'EROFS')
+    return unrecoverable('permission', message, {
+      ...details,
+      hint: `its file system is mounted read-only: findmnt -T ${dirname(path)}; mount it read-write, then the same again`,
+    });
+  if (refused.includes(errno))
+    return unrecoverable('permission', message, {
+      ...details,
+      hint: `see whose it is: ls -ld ${path}; run flyd as its owner, then the same again`,
+    });
   return recoverable('system_call', message, details);
 }

@@ -14,6 +14,8 @@ const layoutVersion = 1;
 export interface StatePaths {
   root: string;
   db: string;
+  /** See infra/generation.ts. */
+  generation: string;
   owners: string;
   /** The blob store: `blobs/sha256/` and `partial/` are under it. */
   blobs: string;
@@ -38,6 +40,7 @@ const ownNames: readonly string[] = ['lock', 'format', 'mnt', ...folders];
 export const statePaths = (root: string): StatePaths => ({
   root,
   db: join(root, 'flyd.db'),
+  generation: join(root, 'generation'),
   owners: join(root, 'owners'),
   blobs: join(root, 'blobs'),
   partial: join(root, 'partial'),

@@ -1,9 +1,8 @@
 import type { Violation } from '#core/invariants';
-import { engineSet } from '#db/engine/index';
-import { imageSet, takeCensus } from '#db/images/index';
-import { openDatabase } from '#db/open';
+import { takeCensus } from '#db/images/index';
 import type { Exec } from '#infra/exec';
 import { hasStateDir, statePaths } from '#infra/state-dir';
+import { openStateDatabase } from '../database.ts';
 import type { Session } from '../session.ts';
 import { findViolations } from '../verify-work.ts';
 import { broken, type Finding, note, ok } from './finding.ts';
@@ -18,7 +17,7 @@ export async function checkAgreement(session: Session, exec: Exec): Promise<Find
   if (!(await hasStateDir(stateDir))) return [];
   const { violations, leftovers } = await findViolations(session);
   const says = ({ subject, says }: Violation): string => `${subject}: ${says}`;
-  const db = openDatabase(statePaths(stateDir).db, [engineSet, imageSet], { readonly: true });
+  const db = openStateDatabase(statePaths(stateDir), session.settings, { readonly: true });
   try {
     const findings = [
       ...violations.slice(0, toldMax).map((each) => broken(each.invariant, says(each), each.fix)),

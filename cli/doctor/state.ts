@@ -1,12 +1,11 @@
 import { toErrorRecord } from '#core/errors';
-import { engineSet } from '#db/engine/index';
-import { imageSet } from '#db/images/index';
-import { openDatabase } from '#db/open';
 import type { Engine } from '#engine/api';
 import { openEngine } from '#engine/engine';
+import type { Settings } from '#infra/config';
 import { createOwnerLocks } from '#infra/owner-locks';
 import { checkPrivate, hasStateDir, statePaths } from '#infra/state-dir';
 import { fileSystemOf, spaceOf } from '#infra/volumes/space';
+import { type Database, openStateDatabase } from '../database.ts';
 import { bytesText, timeText } from '../output.ts';
 import { broken, type Finding, note, ok, warn } from './finding.ts';
 
@@ -51,13 +50,16 @@ export async function checkSpace(path: string): Promise<Finding[]> {
 }
 
 /** The database, and the runs in it that somebody should look at. Gives the newest instant in it as well. */
-export async function checkRuns(stateDir: string): Promise<{ findings: Finding[]; lastSeen: number | null }> {
+export async function checkRuns(
+  settings: Pick<Settings, 'stateDir' | 'timeouts'>,
+): Promise<{ findings: Finding[]; lastSeen: number | null }> {
+  const { stateDir } = settings;
   if (!(await hasStateDir(stateDir)))
     return { findings: [note('database', 'none yet: the first pull makes it')], lastSeen: null };
   const paths = statePaths(stateDir);
-  let db: ReturnType<typeof openDatabase>;
+  let db: Database;
   try {
-    db = openDatabase(paths.db, [engineSet, imageSet], { readonly: true });
+    db = openStateDatabase(paths, settings, { readonly: true });
   } catch (error) {
     const { message, hint } = toErrorRecord(error);
     return { findings: [broken('database', message, hint ?? null)], lastSeen: null };

@@ -1,7 +1,9 @@
 import type { Database } from 'better-sqlite3';
+import { FlydError } from '#core/errors';
 import { drizzle, orm } from '../drizzle.ts';
 import { once } from '../lazy.ts';
 import { write } from '../open.ts';
+import { lockWaitOf } from '../waiting.ts';
 import type { EffectRow, EventRow, LinkRow, RunRow, SecretRow, TimerRow } from './records.ts';
 import { definitions, effects, events, runLinks, runs, secrets, timers, type transitions } from './schema.ts';
 
@@ -21,6 +23,8 @@ export type Reads = ReturnType<typeof createReads>;
 
 /** So many claims hold the database's lock for a few milliseconds. */
 const claimsACommit = 500;
+/** At the end of a process, which others may wait for. */
+const disownWaitMs = 1000;
 
 /** What the engine and its watchers read, and the two writes that move ownership. */
 export function createReads(db: Database) {
@@ -287,7 +291,13 @@ export function createReads(db: Database) {
         return below ? [] : ((uidOf().get(id) as string | undefined) ?? []);
       });
     },
-    /** Lets every run of this owner go. */
-    disown: (owner: string): void => write(db, () => void disown().run(owner)),
+    /** Lets every run of this owner go: a courtesy, for whoever finds that it is dead may take them anyway. */
+    disown(owner: string): void {
+      try {
+        write(db, () => void disown().run(owner), Math.min(disownWaitMs, lockWaitOf(db)));
+      } catch (error) {
+        if (!(error instanceof FlydError)) throw error;
+      }
+    },
   };
 }

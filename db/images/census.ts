@@ -2,7 +2,7 @@ import type { Database } from 'better-sqlite3';
 import type { Census } from '#core/invariants';
 import { drizzle, orm } from '../drizzle.ts';
 import { auditRuns } from '../engine/audit.ts';
-import { withRetry } from '../open.ts';
+import { withRetry } from '../waiting.ts';
 import { activations, blobs, devicesUsed, imageBlobs, images, volumes } from './schema.ts';
 
 const { eq } = orm;
@@ -52,5 +52,5 @@ export function takeCensus(db: Database): Census {
       engineFaults: auditRuns(db),
     };
   });
-  return withRetry(() => read());
+  return withRetry(db, () => read());
 }

@@ -140,4 +140,12 @@ UPDATE images SET (layer_count, size, raw_size) = (
   FROM image_blobs AS i JOIN blobs AS b ON b.digest = i.digest WHERE i.image = images.id);
 `,
   },
+  {
+    // One row, raised by each process that begins to move runs: `db/images/restored.ts`.
+    version: 6,
+    sql: `
+CREATE TABLE generation (number INTEGER NOT NULL) STRICT;
+INSERT INTO generation (number) VALUES (0);
+`,
+  },
 ];

@@ -4,9 +4,16 @@ import { joinWrite } from './joined.ts';
 /**
  * A backup carries a mark; a live database has none. So one that has it was restored, and what was made
  * after the backup is there without a row: it is kept from the garbage collector until somebody says
- * that it may go.
+ * that it may go. A copy that somebody made without flyd has no mark; but each process that begins to
+ * move runs raises the database's generation and notes it in a file beside it, and a database behind that
+ * file is an old one.
  */
 export interface Restored {
+  generation(): number;
+  /** Raises the generation above this one too; gives the new one. */
+  advance(seen: number): number;
+  /** This database was put back by other means than a restoration by flyd. */
+  mark(now: number): void;
   /** When the backup was taken that this database was restored from, in ms since 1970; null: it was not, or that is dealt with. */
   takenAt(): number | null;
   /** Keeps these volumes and activations, which no row tells of, from being swept. */
@@ -23,7 +30,17 @@ export function createRestored(db: Database): Restored {
   const mark = db.prepare<[], number>('SELECT max(taken_at) FROM restored').pluck();
   const all = db.prepare<[], { id: string; since: number }>('SELECT id, since FROM kept ORDER BY since, id');
   const insert = db.prepare('INSERT OR IGNORE INTO kept (id, since) VALUES (?, ?)');
+  const generation = db.prepare<[], number>('SELECT max(number) FROM generation').pluck();
   return {
+    generation: () => generation.get() ?? 0,
+    advance: (seen) =>
+      joinWrite(db, () => {
+        const next = Math.max(seen, generation.get() ?? 0) + 1;
+        db.prepare('UPDATE generation SET number = ?').run(next);
+        return next;
+      }),
+    mark: (now) =>
+      joinWrite(db, () => void db.prepare('INSERT INTO restored (taken_at) VALUES (?)').run(now)),
     takenAt: () => mark.get() ?? null,
     keep: (ids, now) =>
       joinWrite(db, () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { existsSync, readdirSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { openScene, type Scene, smallFamily } from './scene.ts';
@@ -34,7 +34,7 @@ test('a restored database forgets what is gone, and keeps what it does not know 
     await scene.json(['db', 'restore', file]);
     const resumed = await scene.flyd(['resume']);
     assert.equal(resumed.code, 0, resumed.stderr);
-    assert.match(resumed.stderr, /restored from a backup/);
+    assert.match(resumed.stderr, /restored from an older copy/);
     assert.match(resumed.stderr, new RegExp(`forgot ${before}`));
     assert.match(resumed.stderr, new RegExp(`kept ${after}`));
     assert.doesNotMatch((await scene.flyd(['runs'])).stderr, /restored/, 'once is enough');
@@ -86,6 +86,58 @@ test('while others are at work, nothing moves in a restored database; what is no
       await code(scene, ['db', 'restore', join(scene.stateDir, 'flyd.db')], 1),
       'database_foreign',
     );
+  } finally {
+    await scene.close();
+  }
+});
+
+test('a plain copy that is put back is noticed as well: what it does not know is kept', async () => {
+  const scene = await openScene();
+  try {
+    await scene.putLayers('small', smallFamily);
+    await scene.json(scene.pullArgs('small', '--no-activate'));
+    const database = join(scene.stateDir, 'flyd.db');
+    const copy = join(scene.folder, 'copy.db');
+    copyFileSync(database, copy);
+    const after = await activate(scene);
+    copyFileSync(copy, database);
+    for (const suffix of ['-wal', '-shm']) rmSync(`${database}${suffix}`, { force: true });
+
+    const swept = await scene.flyd(['gc']);
+    assert.equal(swept.code, 0, swept.stderr);
+    assert.match(swept.stderr, /older copy/);
+    assert.match(swept.stderr, new RegExp(`kept ${after}`));
+    assert.ok(existsSync(join(scene.stateDir, 'volumes/copy', after)), 'what was made after the copy stays');
+    assert.doesNotMatch((await scene.flyd(['gc'])).stderr, /older copy/, 'once is enough');
+    for (const { id } of await scene.json<{ id: string }[]>(['db', 'kept']))
+      await scene.json(['db', 'forget', id]);
+    await scene.json(['gc']);
+    const verdict = await scene.json<{ leftovers: unknown[] }>(['doctor', '--verify']);
+    assert.deepEqual(verdict.leftovers, []);
+  } finally {
+    await scene.close();
+  }
+});
+
+test('a backup takes the place of a database that is gone, damaged, or no file at all', async () => {
+  const scene = await openScene();
+  try {
+    await scene.putLayers('small', smallFamily);
+    await scene.json(scene.pullArgs('small', '--no-activate'));
+    const file = join(scene.folder, 'backup.db');
+    await scene.json(['db', 'backup', file]);
+    const database = join(scene.stateDir, 'flyd.db');
+    for (const spoil of [
+      () => {},
+      () => writeFileSync(database, 'not a database'),
+      () => mkdirSync(database),
+    ]) {
+      rmSync(database, { recursive: true, force: true });
+      spoil();
+      await scene.json(['gc'], 1);
+      await scene.json(['db', 'restore', file]);
+      await scene.json(['deactivate', await activate(scene)]);
+    }
   } finally {
     await scene.close();
   }

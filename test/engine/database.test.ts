@@ -135,3 +135,41 @@ test('a write that throws leaves nothing behind', (t) => {
   assert.equal(db.prepare('SELECT count(*) AS n FROM queues').pluck().get(), 0);
   db.close();
 });
+
+test('a file that was cut, or whose header lies, is refused and left as it was', (t) => {
+  const folder = tempFolder(t);
+  const whole = join(folder, 'whole.db');
+  openDatabase(whole, [engineSet]).close();
+  const bytes = readFileSync(whole);
+  const header = Buffer.from(bytes).fill(0x55, 18, 100);
+  for (const [name, content] of [
+    ['a few bytes', bytes.subarray(0, 10)],
+    ['the header alone', bytes.subarray(0, 100)],
+    ['half of it', bytes.subarray(0, Math.floor(bytes.length / 4096 / 2) * 4096)],
+    ['not all of the last page', bytes.subarray(0, bytes.length - 1000)],
+    ['the header', header],
+  ] as const) {
+    const path = join(folder, `${name}.db`);
+    writeFileSync(path, content);
+    for (const readonly of [false, true])
+      assert.throws(() => openDatabase(path, [engineSet], { readonly }), { code: 'database_corrupt' }, name);
+    assert.deepEqual(readFileSync(path), content, name);
+  }
+});
+
+test('a lock that stays is told with the file, after the wait that was asked for', (t) => {
+  const path = join(tempFolder(t), 'x.db');
+  openDatabase(path, [engineSet]).close();
+  const other = new SqliteDatabase(path);
+  other.pragma('locking_mode = EXCLUSIVE');
+  other.exec('BEGIN EXCLUSIVE');
+  for (const readonly of [false, true])
+    assert.throws(() => openDatabase(path, [engineSet], { readonly, waitMs: 50 }), {
+      code: 'database_busy',
+      kind: 'recoverable',
+      subject: path,
+    });
+  other.exec('ROLLBACK');
+  other.close();
+  openDatabase(path, [engineSet]).close();
+});

@@ -1,0 +1,128 @@
+import { accessSync, constants, statfsSync, statSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { type ErrorDetails, type FlydError, recoverable, unrecoverable } from '#core/errors';
+
+/** The code that SQLite gave, such as `SQLITE_IOERR_READ`; empty for any other error. */
+export const sqliteCode = (thrown: unknown): string =>
+  thrown instanceof Error &&
+  thrown.name === 'SqliteError' &&
+  'code' in thrown &&
+  typeof thrown.code === 'string'
+    ? thrown.code
+    : '';
+
+/** Another process has the lock. */
+export const isBusy = (thrown: unknown): boolean => sqliteCode(thrown).startsWith('SQLITE_BUSY');
+
+/** What to do about a database that cannot be read. */
+export const restoreHint =
+  'it was left as it is; flyd db restore FILE puts a backup in its place, and keeps this one in log/';
+
+/**
+ * What SQLite threw as a FlydError with the file as its subject; every other error as it is. Codes:
+ * `database_corrupt`, `database_busy`, `database_readonly`, `database_failed`, `no_space`, `permission`.
+ */
+export function databaseError(thrown: unknown, path: string, op: string): unknown {
+  const code = sqliteCode(thrown);
+  if (code === '') return thrown;
+  const details = { op: `database.${op}`, subject: path, cause: thrown, facts: { sqlite: code } };
+  // Extended codes begin with the name of the plain one (sqlite.org/rescode.html).
+  const kind = /^SQLITE_[A-Z]+/.exec(code)?.[0];
+  switch (kind) {
+    case 'SQLITE_CORRUPT':
+    case 'SQLITE_NOTADB':
+      return unrecoverable('database_corrupt', 'the database is damaged', { ...details, hint: restoreHint });
+    case 'SQLITE_BUSY':
+    case 'SQLITE_LOCKED':
+      return busyError(path, thrown);
+    case 'SQLITE_FULL':
+      return fullError(path, details);
+    case 'SQLITE_READONLY':
+    case 'SQLITE_CANTOPEN':
+      return (
+        accessError(path, thrown) ??
+        recoverable('database_failed', messageOf(thrown), { ...details, hint: diskHint })
+      );
+    // Disk trouble may heal; a statement that the schema refuses is a bug, and will be refused again.
+    case 'SQLITE_IOERR':
+      if (freeBytes(path) < roomBytesMin) return fullError(path, details);
+      return recoverable('database_failed', messageOf(thrown), { ...details, hint: diskHint });
+    default:
+      return unrecoverable('database_failed', messageOf(thrown), details);
+  }
+}
+
+/**
+ * What a command may want at least: the index of the log (32 KiB, and SQLite does not say that it was a full
+ * disk which refused that), a few pages in the log, and the like again in the file.
+ */
+const roomBytesMin = 256 * 1024;
+
+function freeBytes(path: string): number {
+  try {
+    const { bavail, bsize } = statfsSync(dirname(path));
+    return bavail * bsize;
+  } catch {
+    return Number.POSITIVE_INFINITY; // then the disk is not what SQLite complains of, as far as we know
+  }
+}
+
+function fullError(path: string, details: ErrorDetails): FlydError {
+  const [free, wanted] = [freeBytes(path), roomBytesMin].map((bytes) => `${Math.floor(bytes / 1024)} KiB`);
+  return recoverable(
+    'no_space',
+    `the file system of the database is full: ${free} free, ${wanted} are needed`,
+    {
+      ...details,
+      hint: `free some space on it (df ${dirname(path)}), for instance with flyd gc, then the same again`,
+    },
+  );
+}
+
+const messageOf = (thrown: unknown): string => `the database refused: ${(thrown as Error).message}`;
+
+const diskHint = 'look at the disk (dmesg, df) and at `flyd doctor`; then the same again: nothing is lost';
+
+/** The database stayed locked. */
+export const busyError = (path: string, cause: unknown): FlydError =>
+  recoverable('database_busy', 'another process keeps the database locked', {
+    op: 'database.lock',
+    subject: path,
+    hint: `see which: fuser -v ${path}; then the same again, or longer: --timeout databaseMs=60000`,
+    cause,
+  });
+
+/** Why the file or its folder cannot be used, by what the file system says; null when it says nothing. */
+export function accessError(path: string, cause: unknown): FlydError | null {
+  const details = { op: 'database.open', subject: path, cause };
+  const found = statSync(path, { throwIfNoEntry: false });
+  if (found?.isFile() === false)
+    return unrecoverable('database_corrupt', 'in the place of the database is something that is no file', {
+      ...details,
+      hint: 'move it away; then flyd db restore FILE',
+    });
+  const places = found === undefined ? [dirname(path)] : [path, dirname(path)];
+  for (const place of places) {
+    const errno = refusalOf(place);
+    if (errno === 'EROFS')
+      return recoverable('database_readonly', 'the database is on a file system that is mounted read-only', {
+        ...details,
+        hint: `see it: findmnt -T ${place}; mount it read-write (mount -o remount,rw), then the same again`,
+      });
+    if (errno !== null)
+      return unrecoverable('permission', `this user may not write ${place}`, {
+        ...details,
+        hint: `see whose it is: ls -ld ${place}; run flyd as its owner, then the same again`,
+      });
+  }
+  return null;
+}
+
+function refusalOf(path: string): string | null {
+  try {
+    accessSync(path, constants.R_OK | constants.W_OK);
+    return null;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code ?? 'EACCES';
+  }
+}
