@@ -1,5 +1,5 @@
 import type { Effect } from '#core/effect';
-import { recoverable } from '#core/errors';
+import { FlydError, fromErrorRecord, recoverable, toErrorRecord } from '#core/errors';
 import type { Digest } from '#core/ids';
 import type { DriverName } from '#core/image';
 import type { Limits } from '#core/limits';
@@ -28,6 +28,7 @@ export interface BlobFetchDeps {
  * that are on the disk are not asked for again, and a finished one gives the same result. Another
  * download of the same layer is found.
  * **If killed**: a partial download is left, which this or a later run goes on with.
+ * Bytes that came damaged are fetched anew, three times in all.
  * **Fails with**: `object_changed`, `digest_mismatch`, `size_mismatch`, `layer_corrupt`,
  * `layer_unsupported`, `limit_exceeded`; `object_missing` (pending); `partial_busy`, `layer_missing`
  * (recoverable: somebody else fetches or removes it just now), `no_space`; and as ObjectSource does.
@@ -45,17 +46,19 @@ export const blobFetch =
     const parts = driver === undefined ? null : deps.drivers(driver).parts;
     const partialId = downloadIdOf(source, layer);
     const begin = () => parts?.begin(partialId, limits) ?? null;
-    const { reused: _, ...blob } = await preparing(begin, (ringFor) =>
-      store.fetch({
-        source,
-        layer,
-        partialId,
-        objects,
-        limits,
-        signal,
-        ringFor,
-        onProgress: (done, total) => progress({ done, total, unit: 'bytes' }),
-      }),
+    const { reused: _, ...blob } = await fetchingAnew(() =>
+      preparing(begin, (ringFor) =>
+        store.fetch({
+          source,
+          layer,
+          partialId,
+          objects,
+          limits,
+          signal,
+          ringFor,
+          onProgress: (done, total) => progress({ done, total, unit: 'bytes' }),
+        }),
+      ),
     );
     if (!blobs.claim(blob.digest, now(), isAlive) || !(await isThere(blob)))
       throw recoverable('layer_missing', 'a garbage collection is just removing the same blob', {
@@ -68,6 +71,27 @@ export const blobFetch =
       return (await store.findWhole(digest, size)) !== null;
     }
   };
+
+/** What a bit that was flipped on the way looks like; and a layer that is damaged where it is stored. */
+const damage: readonly string[] = ['digest_mismatch', 'layer_corrupt', 'layer_unsupported'];
+const fetchesMax = 3;
+
+/** Fetches again what came damaged, a few times at once: nothing of it was kept, and most often it is the way. */
+async function fetchingAnew<Blob>(fetch: () => Promise<Blob>): Promise<Blob> {
+  for (let fetches = 1; ; fetches++) {
+    try {
+      return await fetch();
+    } catch (error) {
+      if (!(error instanceof FlydError) || !damage.includes(error.code)) throw error;
+      if (fetches < fetchesMax) continue;
+      const record = toErrorRecord(error);
+      throw fromErrorRecord({
+        ...record,
+        message: `${record.message}; fetched ${fetches} times, each time so`,
+      });
+    }
+  }
+}
 
 type RingFor = NonNullable<FetchRequest['ringFor']>;
 

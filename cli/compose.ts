@@ -61,10 +61,11 @@ export async function openWorkbench({ settings, surroundings, out }: Session): P
     const exec = createExec({ log, lockFd: owners.fd, path: surroundings.path });
     const { limits, timeouts, allowHosts, verifier } = settings;
     const { connectMs, stallMs, verifierMs } = timeouts;
-    const objects = createS3Source({ connectMs, idleMs: stallMs });
+    const pace = { bytesMin: limits.sourceRateMin, overMs: timeouts.slowMs };
+    const objects = createS3Source({ connectMs, idleMs: stallMs, pace });
     undo.push(() => objects.close());
     const credentials = createCredentials(surroundings.authFiles, exec);
-    const registry = createRegistry({ credentials, allowHosts, connectMs, stallMs, limits });
+    const registry = createRegistry({ credentials, allowHosts, connectMs, stallMs, pace, limits });
     undo.push(() => registry.close());
     const host = platformOf(process.platform, process.arch);
     const drivers = await createDrivers({ stateDir: paths.root, exec, pool: poolOptionsOf(settings), log });

@@ -14,7 +14,11 @@ export function withCommon(command: Command): Command {
     .option('--mount-root <dir>', 'activations are mounted at <dir>/<id> (root: /mnt/images)')
     .option('--config <file>', 'JSON file with settings (see `flyd settings`)')
     .option('--json', 'one JSON document on stdout, and nothing else there')
-    .option('--timeout <name=ms>', 'databaseMs, connectMs, stallMs, verifierMs; can be repeated', pair)
+    .option(
+      '--timeout <name=ms>',
+      'connectMs, stallMs, slowMs, verifierMs, databaseMs; can be repeated',
+      pair,
+    )
     .option('-v, --verbose', 'log to stderr what happens; twice: every command and request', count, 0);
 }
 

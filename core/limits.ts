@@ -33,6 +33,8 @@ export interface Limits {
   sparseFragmentsMax: number;
   /** Bytes of one object in the bucket. */
   objectBytesMax: number;
+  /** Bytes a second that a source must send at least, on the average of `slowMs`; 1 lets it trickle. */
+  sourceRateMin: number;
   /** Log2 of the zstd window; RFC 8878 asks for 8 MiB, the zstd command stops at 128 MiB (27). */
   zstdWindowLogMax: number;
   /** Non-zero bytes after the end of the archive; they count in the diffID and are no use to anyone. */
@@ -53,6 +55,7 @@ export const defaultLimits: Limits = {
   xattrBytesMax: 256 * KiB,
   sparseFragmentsMax: 100_000,
   objectBytesMax: 32 * GiB,
+  sourceRateMin: 1 * KiB,
   zstdWindowLogMax: 27,
   trailingBytesMax: 16 * MiB,
 };

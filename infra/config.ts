@@ -63,6 +63,8 @@ export interface Timeouts {
   connectMs: number;
   /** Without one byte of an answer: then the source counts as dead, and the next attempt goes on from there. */
   stallMs: number;
+  /** The span over which the least rate (`limits.sourceRateMin`) is measured: waiting for the source alone counts. */
+  slowMs: number;
   /** For the verifier's answer. */
   verifierMs: number;
   /** For the database, while another process has it locked or its disk fails. */
@@ -72,6 +74,7 @@ export interface Timeouts {
 export const defaultTimeouts: Timeouts = {
   connectMs: 10_000,
   stallMs: 15_000,
+  slowMs: 60_000,
   verifierMs: 10_000,
   databaseMs: 20_000,
 };

@@ -4,7 +4,7 @@ import { type Digest, digestOfHex } from '#core/ids';
 import type { Limits } from '#core/limits';
 import { type RegistrySource, sourceText } from '#core/source';
 import type { Registry } from './image-sources.ts';
-import { guardedBody, smallBody } from './net/body.ts';
+import { guardedBody, type Pace, smallBody } from './net/body.ts';
 import { createWire, type Wire, type WireAnswer } from './net/wire.ts';
 import type { ObjectRange, RangeRequest, Waiting } from './object-source.ts';
 import { indexTypes, manifestTypes } from './oci/documents.ts';
@@ -22,6 +22,8 @@ export interface RegistryOptions {
   /** Milliseconds for a connection, and without one byte of an answer. */
   connectMs?: number;
   stallMs?: number;
+  /** The slowest that an answer may come. Default: however slow. */
+  pace?: Pace;
   limits: Limits;
   /** Default: a client of its own. */
   wire?: Wire;
@@ -35,6 +37,7 @@ export function createRegistry(options: RegistryOptions): Registry & { close(): 
     allowHosts = [],
     connectMs = 10_000,
     stallMs = 15_000,
+    pace,
     limits,
     now = Date.now,
   } = options;
@@ -67,6 +70,7 @@ export function createRegistry(options: RegistryOptions): Registry & { close(): 
     const bytes = await smallBody(answer.body, max, {
       judge: judgeOf(asked),
       idleMs: stallMs,
+      pace,
       signal: asked.signal,
     });
     return { answer, bytes };
@@ -127,7 +131,7 @@ export function createRegistry(options: RegistryOptions): Registry & { close(): 
     const answer = await ask(question(asked, 'blobs', headers, waiting));
     try {
       const { size, from } = rangeOf(asked, answer, start);
-      const guard = { judge: judgeOf(asked), idleMs: stallMs, signal: waiting.signal };
+      const guard = { judge: judgeOf(asked), idleMs: stallMs, pace, signal: waiting.signal };
       return { etag: '', size, start: from, body: guardedBody(answer.body, guard) };
     } catch (error) {
       answer.body.destroy();

@@ -9,7 +9,7 @@ import type {
 } from '@aws-sdk/client-s3';
 import { unrecoverable } from '#core/errors';
 import type { S3Source } from '#core/source';
-import { guardedBody, smallBody } from './net/body.ts';
+import { guardedBody, type Pace, smallBody } from './net/body.ts';
 import type { ObjectFacts, ObjectRange, ObjectSource, RangeRequest, Waiting } from './object-source.ts';
 import {
   checkRoot,
@@ -34,6 +34,8 @@ import {
 export interface S3Options {
   /** Milliseconds without one byte after which the source counts as dead. Default 30 s. */
   idleMs?: number;
+  /** The slowest that an object may come. Default: however slow. */
+  pace?: Pace;
   /** Milliseconds for the connection, TLS included. Default 10 s. */
   connectMs?: number;
   /** Keys of one listing, common prefixes included. A family has at most 127 layers; default 10,000. */
@@ -61,7 +63,7 @@ const listPagesMax = 1000;
  * Credentials come from the SDK's default chain, or from nowhere for an anonymous source.
  */
 export function createS3Source(options: S3Options = {}): ObjectSource {
-  const { idleMs = 30_000, connectMs = 10_000, listKeysMax = 10_000 } = options;
+  const { idleMs = 30_000, connectMs = 10_000, listKeysMax = 10_000, pace } = options;
   const clients = new Map<string, S3Client>();
   let sdk: Promise<Sdk> | undefined;
 
@@ -92,7 +94,7 @@ export function createS3Source(options: S3Options = {}): ObjectSource {
   ): Promise<Output> {
     const { sdk, client } = await connect(request.source);
     const signal = waiting?.signal;
-    const guard = { judge: judgeOf(request), idleMs, signal };
+    const guard = { judge: judgeOf(request), idleMs, pace, signal };
     const command = build(sdk);
     command.middlewareStack.add(
       (next) => async (args) => {
@@ -226,7 +228,7 @@ export function createS3Source(options: S3Options = {}): ObjectSource {
         etag: answered,
         size,
         start: partial ? start : 0,
-        body: guardedBody(body, { judge: judgeOf(request), idleMs, signal: waiting?.signal }),
+        body: guardedBody(body, { judge: judgeOf(request), idleMs, pace, signal: waiting?.signal }),
       };
     } catch (error) {
       body?.destroy();

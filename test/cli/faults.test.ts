@@ -13,6 +13,7 @@ import {
   shortBy,
   stallingAt,
   startFaultProxy,
+  trickling,
   withEtag,
 } from '../support/faults/proxy.ts';
 import { type BuiltLayout, buildLayout, digestOf } from '../support/oci/build.ts';
@@ -64,6 +65,8 @@ interface Case {
   args?: string[];
   /** What its hint must say. */
   hint?: RegExp;
+  /** How many requests the fault must meet; default: any. */
+  harmed?: number;
 }
 
 const onLayer = (plan: Omit<FaultPlan, 'on'>) => (source: Source) => [{ on: layerOf(source), ...plan }];
@@ -130,6 +133,21 @@ const cases: Case[] = [
     args: ['--timeout', 'stallMs=300', '--retries', '2'],
   },
   {
+    title: 'a body that trickles',
+    from: everywhere,
+    plan: onLayer({ fault: trickling, times: 1 }),
+    end: 'done',
+    args: ['--timeout', 'slowMs=300', '--limit', 'sourceRateMin=1000'],
+  },
+  {
+    title: 'bodies that trickle for ever',
+    from: everywhere,
+    plan: onLayer({ fault: trickling }),
+    end: 'source_unavailable',
+    status: 'parked',
+    args: ['--timeout', 'slowMs=300', '--limit', 'sourceRateMin=1000', '--retries', '2'],
+  },
+  {
     title: 'a body that ends early against its Content-Length',
     from: everywhere,
     plan: onLayer({ fault: shortBy(1000, false), times: 1 }),
@@ -161,6 +179,19 @@ const cases: Case[] = [
     plan: onLayer({ fault: flippingAt(mid) }),
     end: 'layer_corrupt',
     status: 'failed',
+    harmed: 3,
+  },
+  {
+    title: 'a bit that flips on the way, twice',
+    from: ['family', 'pinned', 'registry'],
+    plan: onLayer({ fault: flippingAt(mid), times: 2 }),
+    end: 'done',
+  },
+  {
+    title: 'a bit that flips on the way in what only a digest guards, once',
+    from: ['pinned', 'registry'],
+    plan: onLayer({ fault: flippingAt(4), times: 1 }),
+    end: 'done',
   },
   {
     title: 'a flipped bit in the header of gzip, which nothing but a digest guards',
@@ -262,6 +293,7 @@ for (const each of cases)
       const { document, stateDir, harmed, ended, asked } = await pullThrough(source, each);
       const wanted = typeof each.end === 'string' ? each.end : each.end(source);
       assert.ok(harmed > 0, `the fault never happened: ${asked.join('; ')}`);
+      assert.equal(harmed, each.harmed ?? harmed, asked.join('; '));
       judgeBlobs(stateDir);
       if (wanted === 'done') {
         assert.equal(document.status, 'done', ended.stderr);

@@ -133,6 +133,14 @@ export const stallingAt =
     response.write(upstream.body.subarray(0, bytes));
   };
 
+/** A byte of the body every few milliseconds, for as long as the client waits. */
+export const trickling: Fault = (_request, upstream, response) => {
+  head(upstream, response, { 'content-length': String(upstream.body.length) });
+  let sent = 0;
+  const timer = setInterval(() => response.write(upstream.body.subarray(sent, ++sent)), 20);
+  response.once('close', () => clearInterval(timer));
+};
+
 /** The body ends early. `honest`: Content-Length says so; else it promises all of it, and the line is closed in good order. */
 export const shortBy =
   (bytes: number, honest: boolean): Fault =>
