@@ -42,6 +42,9 @@ export interface Workbench {
 /** A pull must leave so much of everything that it uses up. */
 const reserve: SpaceReserve = { fraction: 0.05, bytesMax: 2 * 1024 ** 3 };
 
+/** The engine passes this point when a commit of a run is written. */
+const committed = /^commit:.*:after$/;
+
 /** All parts, ready to move runs. Makes the state directory when there is none. */
 export async function openWorkbench({ settings, surroundings, out }: Session): Promise<Workbench> {
   const log = createLog({ verbosity: settings.verbosity, secrets: surroundings.secrets });
@@ -93,6 +96,7 @@ export async function openWorkbench({ settings, surroundings, out }: Session): P
       now: () => Date.now(),
       newId: (prefix) => `${prefix}-${randomBytes(8).toString('hex')}`,
     });
+    const drill = surroundings.fault === null ? null : createProbe(surroundings.fault);
     const faults = createEngineFaults({ out, patienceMs: settings.timeouts.databaseMs, log });
     const engine: Engine = openEngine({
       db,
@@ -101,7 +105,10 @@ export async function openWorkbench({ settings, surroundings, out }: Session): P
       queues: { blob: settings.parallel },
       retry: retryOf(settings),
       ...(settings.stuckAfterMs === null ? {} : { stuckAfterMs: settings.stuckAfterMs }),
-      ...(surroundings.fault === null ? {} : { probe: createProbe(surroundings.fault) }),
+      probe(point) {
+        if (committed.test(point)) faults.clear();
+        drill?.(point);
+      },
       onFault: (fault) => faults.take(fault),
     });
     const board = createProgressBoard({
@@ -111,10 +118,7 @@ export async function openWorkbench({ settings, surroundings, out }: Session): P
       now: () => Date.now(),
     });
     undo.push(() => board.close());
-    engine.subscribe((event) => {
-      noteProgress(board, event);
-      if (event.type === 'run') faults.clear();
-    });
+    engine.subscribe((event) => noteProgress(board, event));
     if (settings.verbosity > 0) engine.subscribe((event) => logEvent(log, event));
     await noticeRestored({ engine, machines, images, paths, isAlive, now: () => Date.now() });
     return {

@@ -39,7 +39,9 @@ export interface Scene {
   run(args: readonly string[], environment?: Record<string, string>): Running;
   /** Runs the command to its end. */
   flyd(args: readonly string[], environment?: Record<string, string>): Promise<Ended>;
-  /** The same without the folders of this scene. */
+  /** Starts it without the folders of this scene. */
+  start(args: readonly string[], environment?: Record<string, string>): Running;
+  /** Runs it so to its end. */
   bare(args: readonly string[]): Promise<Ended>;
   /** Runs it with `--json`, and gives the one document. */
   json<T>(args: readonly string[], expectedCode?: number): Promise<T>;
@@ -111,14 +113,16 @@ export async function openScene(): Promise<Scene> {
       mkdirSync(join(bucket, family), { recursive: true });
       for (const layer of layers) await writeLayer(join(bucket, family, layer.name), layer);
     },
-    run(args, environment = {}) {
-      const started = start([...args, '--state-dir', stateDir, '--mount-root', mountRoot], environment);
+    start(args, environment = {}) {
+      const started = start(args, environment);
       running.add(started);
       void started.ended.then(() => running.delete(started));
       return started;
     },
+    run: (args, environment) =>
+      scene.start([...args, '--state-dir', stateDir, '--mount-root', mountRoot], environment),
     flyd: (args, environment) => scene.run(args, environment).ended,
-    bare: (args) => start(args, {}).ended,
+    bare: (args) => scene.start(args).ended,
     async json<T>(args: readonly string[], expectedCode = 0): Promise<T> {
       const { code, stdout, stderr } = await scene.flyd([...args, '--json']);
       assert.equal(code, expectedCode, `${stdout}\n${stderr}`);
