@@ -24,6 +24,7 @@ import { volumeCreate } from '#actors/volume-create';
 import { volumeDiscard } from '#actors/volume-discard';
 import { volumeSeal } from '#actors/volume-seal';
 import { volumeUnpack } from '#actors/volume-unpack';
+import type { Effect } from '#core/effect';
 import type { DriverName } from '#core/image';
 import type { Limits } from '#core/limits';
 import { placeOf, type Source } from '#core/source';
@@ -37,6 +38,7 @@ import { unpackLayer } from '#infra/layer/unpack';
 import { enforceLock, lockOf, readLockFile, writeLockFile } from '#infra/lock-file';
 import { readManifest } from '#infra/manifest';
 import type { ObjectSource } from '#infra/object-source';
+import { tellingSpace } from '#infra/telling-space';
 import type { Verify } from '#infra/verifier';
 import { volumeFill } from '#infra/volume-fill';
 import type { Space, VolumeDriver } from '#infra/volumes/driver';
@@ -81,6 +83,11 @@ export type Machines = ReturnType<typeof createMachines>;
 export function createMachines(parts: Parts) {
   const { images: db, store, objects, sources, drivers, limits, mountRoot, isAlive, now, newId } = parts;
   const { blobs, volumes, images, activations, configs } = db;
+  const told = <Input extends object, Output>(effect: Effect<Input, Output>) =>
+    tellingSpace(effect, async (input) => [
+      ...(await parts.storeSpace()),
+      ...('driver' in input ? await drivers(input.driver as DriverName).space() : []),
+    ]);
 
   const blob = defineMachine({
     name: 'blob',
@@ -90,7 +97,7 @@ export function createMachines(parts: Parts) {
     queue: 'blob',
     actors: {
       'blob.find': blobFind({ blobs, store, now }),
-      'blob.fetch': blobFetch({ blobs, store, objects: sources, drivers, limits, isAlive, now }),
+      'blob.fetch': told(blobFetch({ blobs, store, objects: sources, drivers, limits, isAlive, now })),
       'blob.record': blobRecord({ blobs, store, now }),
     },
   });
@@ -101,16 +108,18 @@ export function createMachines(parts: Parts) {
     key: ({ driver, chains }) => `${driver} ${chains.at(-1) ?? ''}`,
     actors: {
       'volume.choose': volumeChoose({ volumes, drivers, now, newId }),
-      'volume.create': volumeCreate({ volumes, drivers }),
-      'volume.unpack': volumeUnpack({
-        volumes,
-        store,
-        drivers,
-        fill: volumeFill,
-        unpack: unpackLayer,
-        limits,
-      }),
-      'volume.seal': volumeSeal({ volumes, drivers, now }),
+      'volume.create': told(volumeCreate({ volumes, drivers })),
+      'volume.unpack': told(
+        volumeUnpack({
+          volumes,
+          store,
+          drivers,
+          fill: volumeFill,
+          unpack: unpackLayer,
+          limits,
+        }),
+      ),
+      'volume.seal': told(volumeSeal({ volumes, drivers, now })),
       'volume.discard': volumeDiscard({ volumes, drivers }),
     },
   });
@@ -134,8 +143,8 @@ export function createMachines(parts: Parts) {
     machine: activateMachine,
     actors: {
       'activation.choose': activationChoose({ images, volumes, activations, drivers, mountRoot, now, newId }),
-      'activation.snapshot': activationSnapshot({ activations, drivers }),
-      'activation.mount': activationMount({ activations, drivers }),
+      'activation.snapshot': told(activationSnapshot({ activations, drivers })),
+      'activation.mount': told(activationMount({ activations, drivers })),
       'activation.record': activationRecord({ activations }),
       'activation.remove': activationRemove({ activations, drivers, now }),
     },

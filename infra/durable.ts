@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { constants } from 'node:fs';
+import { constants, statfsSync } from 'node:fs';
 import { type FileHandle, open, readdir, rename, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { FlydError, recoverable, unrecoverable } from '#core/errors';
@@ -91,6 +91,16 @@ export async function syncDir(path: string): Promise<void> {
 export const errnoOf = (error: unknown): string =>
   error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : '';
 
+/** What this process may still write there; null where that cannot be told. */
+function freeBytes(path: string): number | null {
+  try {
+    const { bavail, bsize } = statfsSync(dirname(path));
+    return bavail * bsize;
+  } catch {
+    return null;
+  }
+}
+
 const full: readonly string[] = ['ENOSPC', 'EDQUOT'];
 const refused: readonly string[] = ['EACCES', 'EPERM'];
 
@@ -100,11 +110,15 @@ export function fileError(error: unknown, what: string, path: string): FlydError
   const errno = errnoOf(error);
   const message = `cannot ${what} ${path}: ${errno === '' ? String(error) : errno}`;
   const details = { subject: path, cause: error };
-  if (full.includes(errno))
-    return recoverable('no_space', message, {
+  if (full.includes(errno)) {
+    const free = freeBytes(path);
+    const room = free === null ? '' : `; ${Math.floor(free / 1024)} KiB are free on its file system`;
+    return recoverable('no_space', `${message}${room}`, {
       ...details,
-      hint: 'free some space, for instance with flyd gc',
+      hint: `free some space, for instance with flyd gc, then the same again; see: df ${dirname(path)}`,
+      ...(free === null ? {} : { facts: { free } }),
     });
+  }
   if (errno === 'EROFS')
     return unrecoverable('permission', message, {
       ...details,

@@ -80,7 +80,7 @@ export function createOwnerLocks({ folder, log }: OwnerLocksOptions): FileOwnerL
       beat(fd);
       renameSync(nameless, pathOf(token));
       path = pathOf(token);
-      timer = setInterval(() => beat(fd), beatMs);
+      timer = setInterval(() => tryBeat(fd), beatMs);
       timer.unref();
       return { release: close };
     },
@@ -164,6 +164,15 @@ const monotonicMs = (): number => Number(process.hrtime.bigint() / 1_000_000n);
 function beat(fd: number): void {
   const seconds = monotonicMs() / 1_000;
   futimesSync(fd, seconds, seconds);
+}
+
+/** A disk that takes no sign of life takes no work either: that is told where the work meets it. */
+function tryBeat(fd: number): void {
+  try {
+    beat(fd);
+  } catch (error) {
+    if (errnoOf(error) === '') throw error;
+  }
 }
 
 function readOwner(path: string): OwnerRecord | null {

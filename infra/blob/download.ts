@@ -16,6 +16,8 @@ export interface Transfer {
   onProgress?: (done: number, total: number) => void;
   /** Holds exactly the bytes that the journal calls synced. */
   data: FileHandle;
+  /** Where that is. */
+  path: string;
   journal: Journal;
   measuring: Measuring;
   checkpointBytes: number;
@@ -123,7 +125,7 @@ interface Writer {
  * Gathers chunks to larger writes, and syncs while the next bytes come: the journal then speaks only
  * of what was written before that sync began.
  */
-function writerOf({ data, journal, measuring, layer, checkpointBytes, onProgress }: Transfer): Writer {
+function writerOf({ data, path, journal, measuring, layer, checkpointBytes, onProgress }: Transfer): Writer {
   let { synced: written, fetched } = journal.state;
   let gathered: Buffer[] = [];
   let gatheredBytes = 0;
@@ -138,7 +140,7 @@ function writerOf({ data, journal, measuring, layer, checkpointBytes, onProgress
     gathered = [];
     gatheredBytes = 0;
     flushedAtMs = performance.now();
-    await writeAll(data, buffers, bytes, written);
+    await writeAll({ data, path }, buffers, bytes, written);
     collectAfter(bytes);
     written += bytes;
     measuring.extend(written);
@@ -151,7 +153,7 @@ function writerOf({ data, journal, measuring, layer, checkpointBytes, onProgress
     try {
       await data.datasync();
     } catch (error) {
-      throw fileError(error, 'sync', layer.key);
+      throw fileError(error, 'sync', path);
     }
     if (bytes > journal.state.synced) await journal.synced(bytes, network);
   }
@@ -209,7 +211,12 @@ function collectAfter(bytes: number): void {
 }
 
 /** All of the buffers at `position`: a write may stop early (a signal, a full disk that gets room). */
-async function writeAll(data: FileHandle, buffers: Buffer[], bytes: number, position: number): Promise<void> {
+async function writeAll(
+  { data, path }: Pick<Transfer, 'data' | 'path'>,
+  buffers: Buffer[],
+  bytes: number,
+  position: number,
+): Promise<void> {
   try {
     const { bytesWritten } = await data.writev(buffers, position);
     if (bytesWritten === bytes) return;
@@ -219,6 +226,6 @@ async function writeAll(data: FileHandle, buffers: Buffer[], bytes: number, posi
       done += next.bytesWritten;
     }
   } catch (error) {
-    throw fileError(error, 'write', 'the partial download');
+    throw fileError(error, 'write', path);
   }
 }

@@ -60,7 +60,7 @@ async function fetchRest({
   try {
     await prepare(journal, data, objectOf(request), paths.data);
     measuring = startMeasuring(data.fd, layer.size, limits, request.ringFor);
-    fetched = await download({ ...request, data, journal, measuring, checkpointBytes });
+    fetched = await download({ ...request, data, path: paths.data, journal, measuring, checkpointBytes });
     measuring.finish();
     measured = await orAbort(measuring.result, signal);
     checkDigest(layer, measured.digest);

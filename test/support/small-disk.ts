@@ -1,0 +1,74 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import {
+  closeSync,
+  constants,
+  copyFileSync,
+  fsyncSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
+import { join } from 'node:path';
+
+/** A small file system of its own, in a file, mounted at a folder: to be filled, copied as it is, thrown away. */
+export interface SmallDisk {
+  readonly image: string;
+  readonly folder: string;
+  /** Fills it to the brim but for so many bytes; gives what makes room again. */
+  fillBut(bytes: number): () => void;
+  /** Unmounts it, with what is mounted below it. */
+  close(): void;
+}
+
+const MiB = 1024 * 1024;
+
+/** A new ext4 of so many bytes, mounted at `folder` (0700), which is made. Needs root. */
+export function makeSmallDisk(image: string, folder: string, bytes: number): SmallDisk {
+  execFileSync('truncate', ['--size', String(bytes), image]);
+  execFileSync('mkfs.ext4', ['-q', '-m', '0', '-E', 'lazy_itable_init=0,lazy_journal_init=0', image]);
+  const disk = openSmallDisk(image, folder);
+  execFileSync('rmdir', [join(folder, 'lost+found')]);
+  return disk;
+}
+
+/** A copy of a disk that is not mounted now, mounted at another folder. */
+export function copySmallDisk(from: string, image: string, folder: string): SmallDisk {
+  copyFileSync(from, image, constants.COPYFILE_FICLONE);
+  return openSmallDisk(image, folder);
+}
+
+function openSmallDisk(image: string, folder: string): SmallDisk {
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  execFileSync('mount', ['-o', 'loop', image, folder]);
+  execFileSync('chmod', ['0700', folder]);
+  return {
+    image,
+    folder,
+    fillBut: (bytes) => fillBut(join(folder, '.filler'), bytes),
+    close: () => execFileSync('umount', ['--recursive', folder]),
+  };
+}
+
+function fillBut(path: string, bytes: number): () => void {
+  const fd = openSync(path, 'w');
+  let size = 0;
+  try {
+    for (const chunk of [Buffer.alloc(MiB), Buffer.alloc(4096)])
+      for (let full = false; !full; )
+        try {
+          size += writeSync(fd, chunk);
+        } catch (error) {
+          assert.equal((error as NodeJS.ErrnoException).code, 'ENOSPC');
+          full = true;
+        }
+    fsyncSync(fd);
+    ftruncateSync(fd, Math.max(0, size - bytes));
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+  return () => rmSync(path, { force: true });
+}
