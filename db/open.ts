@@ -1,7 +1,8 @@
 import { closeSync, existsSync, fstatSync, openSync, readSync, statSync } from 'node:fs';
-import SqliteDatabase, { type Database, type Statement } from 'better-sqlite3';
+import SqliteDatabase, { type Database } from 'better-sqlite3';
 import { type FlydError, unrecoverable } from '#core/errors';
-import { accessError, databaseError, isBusy, restoreHint } from './errors.ts';
+import { accessError, databaseError, restoreHint } from './errors.ts';
+import { guardStatements } from './guarded.ts';
 import { isMigrated, type MigrationSet, migrate, refuseNewerSets } from './migrate.ts';
 import { lockWaitMs, setLockWait, withRetry } from './waiting.ts';
 
@@ -55,52 +56,6 @@ export function openDatabase(
 
 /** SQLite's own cache has 2 MiB: less than one index over a hundred thousand rows. */
 const muchCacheKiB = 64 * 1024;
-
-/**
- * Every statement of the connection waits for locks as writes do (a reader meets one while another process
- * recovers or closes the file), and throws flyd's errors instead of SQLite's.
- */
-function guardStatements(db: Database): void {
-  const prepareRaw = db.prepare.bind(db);
-  const translated = <T>(work: () => T): T => {
-    try {
-      return work();
-    } catch (cause) {
-      throw databaseError(cause, db.name, 'use');
-    }
-  };
-  const waiting = <T>(work: () => T): T => {
-    try {
-      return work();
-    } catch (cause) {
-      if (!isBusy(cause)) throw databaseError(cause, db.name, 'use');
-      if (db.inTransaction) throw cause; // whoever began the transaction begins it anew
-      return translated(() => withRetry(db, work));
-    }
-  };
-  db.prepare = (text: string) => {
-    const statement: Statement = waiting(() => prepareRaw(text));
-    for (const name of ['run', 'get', 'all'] as const) {
-      const call = statement[name].bind(statement);
-      statement[name] = (...args: unknown[]) => waiting(() => call(...args)) as never;
-    }
-    const iterate = statement.iterate.bind(statement);
-    statement.iterate = (...args: unknown[]) =>
-      translatedRows(
-        waiting(() => iterate(...args)),
-        db.name,
-      );
-    return statement as never;
-  };
-}
-
-function* translatedRows<Row>(rows: IterableIterator<Row>, path: string): Generator<Row, void> {
-  try {
-    yield* rows;
-  } catch (cause) {
-    throw databaseError(cause, path, 'use');
-  }
-}
 
 function prepare(db: Database, sets: readonly MigrationSet[], readonly: boolean): void {
   db.pragma('trusted_schema = OFF');
