@@ -1,4 +1,4 @@
-import { accessSync, constants, statfsSync, statSync } from 'node:fs';
+import { accessSync, closeSync, constants, openSync, readSync, statfsSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { type ErrorDetails, type FlydError, recoverable, unrecoverable } from '#core/errors';
 
@@ -31,6 +31,8 @@ export function databaseError(thrown: unknown, path: string, op: string): unknow
   switch (kind) {
     case 'SQLITE_CORRUPT':
     case 'SQLITE_NOTADB':
+      // SQLite itself says `malformed` where a read ended with EIO (SQLITE_IOERR_CORRUPTFS).
+      if (!canBeRead(path)) return diskError(path, 'a read failed (EIO)');
       return unrecoverable('database_corrupt', 'the database is damaged', { ...details, hint: restoreHint });
     case 'SQLITE_BUSY':
     case 'SQLITE_LOCKED':
@@ -74,12 +76,36 @@ function fullError(path: string, details: ErrorDetails): FlydError {
     `the file system of the database is full: ${free} free, ${wanted} are needed`,
     {
       ...details,
-      hint: `free some space on it (df ${dirname(path)}), for instance with flyd gc, then the same again`,
+      hint: `make so much room on it (df ${dirname(path)}), then the same again; flyd gc makes more, and needs as much`,
     },
   );
 }
 
 const messageOf = (thrown: unknown): string => `the database refused: ${(thrown as Error).message}`;
+
+/** The disk of the database could not read or write it. */
+export const diskError = (path: string, what: string): FlydError =>
+  recoverable('database_failed', `the database cannot be read: ${what.replace(/\s+/g, ' ')}`, {
+    op: 'database.open',
+    subject: path,
+    hint: diskHint,
+  });
+
+/** Whether all of the file can be read. For what is given up only: closing it drops this process's locks on it. */
+function canBeRead(path: string): boolean {
+  const piece = Buffer.allocUnsafe(1024 * 1024);
+  try {
+    const fd = openSync(path, 'r');
+    try {
+      while (readSync(fd, piece) > 0);
+    } finally {
+      closeSync(fd);
+    }
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== 'EIO';
+  }
+}
 
 const diskHint = 'look at the disk (dmesg, df) and at `flyd doctor`; then the same again: nothing is lost';
 

@@ -1,7 +1,7 @@
 import { closeSync, existsSync, fstatSync, openSync, readSync, statSync } from 'node:fs';
 import SqliteDatabase, { type Database } from 'better-sqlite3';
 import { type FlydError, unrecoverable } from '#core/errors';
-import { accessError, databaseError, restoreHint } from './errors.ts';
+import { accessError, databaseError, diskError, restoreHint } from './errors.ts';
 import { guardStatements } from './guarded.ts';
 import { isMigrated, type MigrationSet, migrate, refuseNewerSets } from './migrate.ts';
 import { lockWaitMs, setLockWait, withRetry } from './waiting.ts';
@@ -114,14 +114,24 @@ const checkedPagesMax = 2_048;
 
 function refuseDamage(db: Database): void {
   if ((db.pragma('page_count', { simple: true }) as number) > checkedPagesMax) return;
-  const verdict = db.pragma('quick_check(1)', { simple: true });
-  if (verdict !== 'ok')
+  const damage = findDamage(db);
+  if (damage !== null)
     throw unrecoverable('database_corrupt', 'the database is damaged', {
       op: 'database.open',
       subject: db.name,
       hint: restoreHint,
-      facts: { quickCheck: String(verdict).slice(0, 200) },
+      facts: { quickCheck: damage.slice(0, 200) },
     });
+}
+
+/** What is damaged, as SQLite says it; null when nothing is. Throws `database_failed` where the disk cannot read it. */
+export function findDamage(db: Database): string | null {
+  const verdict = String(db.pragma('quick_check(1)', { simple: true }));
+  if (verdict === 'ok') return null;
+  // Not thrown, but told: `unable to get the page. error code=266`, whose low byte is SQLITE_IOERR (sqlite.org/rescode.html).
+  const code = Number(/error code=(\d+)/.exec(verdict)?.[1] ?? 0);
+  if ((code & 0xff) === 10) throw diskError(db.name, verdict);
+  return verdict;
 }
 
 /** A file that is no database at all, or was cut, is refused by its first bytes, before SQLite may touch it. */

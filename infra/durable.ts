@@ -102,6 +102,7 @@ function freeBytes(path: string): number | null {
 }
 
 const full: readonly string[] = ['ENOSPC', 'EDQUOT'];
+const diskHint = 'the disk failed: dmesg says how; when it works again, the same again';
 const refused: readonly string[] = ['EACCES', 'EPERM'];
 
 /** A failed call on a file as a FlydError: a full disk may be cleaned up, a refusal stays one. FlydErrors pass. */
@@ -115,7 +116,7 @@ export function fileError(error: unknown, what: string, path: string): FlydError
     const room = free === null ? '' : `; ${Math.floor(free / 1024)} KiB are free on its file system`;
     return recoverable('no_space', `${message}${room}`, {
       ...details,
-      hint: `free some space, for instance with flyd gc, then the same again; see: df ${dirname(path)}`,
+      hint: `make room on it (df ${dirname(path)}), for instance with flyd gc, then the same again`,
       ...(free === null ? {} : { facts: { free } }),
     });
   }
@@ -129,5 +130,5 @@ export function fileError(error: unknown, what: string, path: string): FlydError
       ...details,
       hint: `see whose it is: ls -ld ${path}; run flyd as its owner, then the same again`,
     });
-  return recoverable('system_call', message, details);
+  return recoverable('system_call', message, errno === 'EIO' ? { ...details, hint: diskHint } : details);
 }

@@ -1,4 +1,5 @@
 import { toErrorRecord } from '#core/errors';
+import { findDamage } from '#db/open';
 import type { Engine } from '#engine/api';
 import { openEngine } from '#engine/engine';
 import type { Settings } from '#infra/config';
@@ -66,16 +67,12 @@ export async function checkRuns(
   }
   const owners = createOwnerLocks({ folder: paths.owners });
   try {
-    const verdict = db.pragma('quick_check(1)', { simple: true });
+    const damage = findDamage(db);
     const { version } = db.prepare('SELECT sqlite_version() AS version').get() as { version: string };
     const intact =
-      verdict === 'ok'
+      damage === null
         ? ok('database', `intact, SQLite ${version}`)
-        : broken(
-            'database',
-            `damaged: ${String(verdict)}`,
-            'keep it as it is, with -wal and -shm; restore a backup',
-          );
+        : broken('database', `damaged: ${damage}`, 'flyd db restore FILE: the damaged one is kept in log/');
     const engine = openEngine({ db, machines: [], owners });
     const runs = engine.runs({ live: true });
     const newest = engine.runs({ limit: 100 }).reduce((latest, run) => Math.max(latest, run.updatedAt), 0);

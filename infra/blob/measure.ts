@@ -3,6 +3,7 @@ import { FlydError, fromErrorRecord, toErrorRecord } from '#core/errors';
 import { type DiffId, digestOfHex } from '#core/ids';
 import { mediaTypeOf } from '#core/image';
 import type { Limits } from '#core/limits';
+import { errnoOf, fileError } from '../durable.ts';
 import { createInflater, type RawSink } from '../layer/inflate.ts';
 import { RingStopped, RingWriter, type SharedRing } from '../layer/ring.ts';
 import type { Measured } from './journal.ts';
@@ -90,6 +91,7 @@ function tapInto(writer: RingWriter): Place {
 
 /** The reader of layers names the unpacking; here the same fault is met earlier. */
 function duringFetch(error: unknown): unknown {
+  if (/^E[A-Z0-9]+$/.test(errnoOf(error))) return fileError(error, 'read', 'what was fetched');
   if (!(error instanceof FlydError) || error.op !== 'volume.unpack') return error;
   return fromErrorRecord({ hint: hintOf(error.code), ...toErrorRecord(error), op: 'blob.fetch' });
 }

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import { toErrorRecord, unrecoverable } from '#core/errors';
+import { errnoOf, fileError } from '../durable.ts';
 import { createInflater, type Inflated, type InflateLimits, toEnd } from './inflate.ts';
 import { RingStopped, RingWriter, type SharedRing } from './ring.ts';
 
@@ -66,6 +67,10 @@ function compare(job: InflateJob, found: string): void {
   });
 }
 
+/** Errors of reading the blob get its path, and what to do. */
+const named = (error: unknown, { blobPath }: InflateJob): unknown =>
+  /^E[A-Z0-9]+$/.test(errnoOf(error)) ? fileError(error, 'read', blobPath) : error;
+
 /** In a thread of its own: reads a blob, inflates it into the ring and hashes the raw bytes. */
 export function run(job: InflateJob): InflateAnswer {
   const writer = new RingWriter(job.ring);
@@ -75,6 +80,6 @@ export function run(job: InflateJob): InflateAnswer {
     return { ok: true, inflated };
   } catch (error) {
     writer.fail();
-    return { ok: false, error: error instanceof RingStopped ? null : toErrorRecord(error) };
+    return { ok: false, error: error instanceof RingStopped ? null : toErrorRecord(named(error, job)) };
   }
 }

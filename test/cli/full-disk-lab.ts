@@ -254,3 +254,12 @@ export async function sweep(
   );
   return { failures, tally: new Map([...tally].sort()) };
 }
+
+/** A drill for each of these moments and each of these fills, in KiB. */
+export const drillsOf = (
+  command: CommandName,
+  driver: string,
+  points: readonly (string | null)[],
+  fills: readonly number[],
+): Drill[] =>
+  points.flatMap((point) => fills.map((free) => ({ command, driver, point, freeBytes: free * 1024 })));

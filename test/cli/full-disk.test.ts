@@ -2,12 +2,12 @@ import assert from 'node:assert/strict';
 import { availableParallelism } from 'node:os';
 import { after, before, test } from 'node:test';
 import { whyNot } from '../support/needs.ts';
-import { type CommandName, type Drill, type Lab, openFullDiskLab, sweep } from './full-disk-lab.ts';
+import { type CommandName, type Drill, drillsOf, type Lab, openFullDiskLab, sweep } from './full-disk-lab.ts';
 
 /**
  * The state directory on a small file system of its own, on which nothing is free any more but so many KiB
  * from some moment of a command on: one write or another fails with ENOSPC. The error says so, nothing is
- * half-done, and when there is room the work ends. `npm run test:full-disk` tries every moment and many fills.
+ * half-done, and when there is room the work ends. `npm run test:full-disk` tries every moment and every fill.
  */
 const skip = whyNot(['root', 'mount', 'losetup', 'overlay', 'erofs']) ?? false;
 let lab: Lab;
@@ -16,46 +16,26 @@ before(async () => {
 });
 after(() => lab?.close());
 
-const KiB = 1024;
-const work = [
-  'blob.fetch',
-  'volume.create',
-  'volume.unpack',
-  'volume.seal',
-  'image.register',
-  'activation.snapshot',
-];
-const commits = ['commit:pull:2', 'commit:image:3', 'commit:activate:3'];
+const beforeEffects = (...effects: string[]): string[] => effects.map((effect) => `effect:${effect}:before`);
 
-const drillsOf = (
-  command: CommandName,
-  driver: string,
-  points: readonly (string | null)[],
-  fills: readonly number[],
-) =>
-  points.flatMap((point) => fills.map((free): Drill => ({ command, driver, point, freeBytes: free * KiB })));
-
-const pulls = ['copy', 'overlay', 'erofs'].flatMap((driver) =>
-  drillsOf(
-    'pull',
-    driver,
-    work.map((effect) => `effect:${effect}:before`),
-    [0, 700],
-  ),
-);
-const others = (['activate', 'deactivate', 'rm', 'gc', 'backup'] as const).flatMap((command) =>
-  drillsOf(command, 'overlay', [null], [0, 64, 400]),
-);
-const drills = [
-  ...pulls,
-  ...drillsOf(
+/** What each command meets: fills in KiB at these moments. Effects that all drivers share are tried with one. */
+const plan: readonly [CommandName, string, (string | null)[], number[]][] = [
+  ['pull', 'overlay', beforeEffects('blob.fetch', 'volume.create', 'volume.unpack'), [40, 1200]],
+  [
     'pull',
     'overlay',
-    commits.map((commit) => `${commit}:before`),
+    [...beforeEffects('image.register', 'activation.snapshot'), 'commit:pull:2:before'],
     [0],
-  ),
-  ...others,
+  ],
+  ['pull', 'erofs', beforeEffects('blob.fetch', 'volume.unpack'), [1000, 2500]],
+  ['pull', 'copy', beforeEffects('volume.unpack', 'activation.snapshot'), [1200]],
+  ['activate', 'copy', [null], [0, 900]],
+  ['backup', 'overlay', [null], [0, 400]],
+  ['gc', 'overlay', [null], [0, 200]],
 ];
+const drills: Drill[] = plan.flatMap(([command, driver, points, fills]) =>
+  drillsOf(command, driver, points, fills),
+);
 
 test('a full disk is told as such wherever it strikes, and the work goes on when there is room', {
   skip,

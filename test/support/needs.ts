@@ -6,6 +6,7 @@ const packages: Readonly<Record<string, string>> = {
   chromium: 'chromium',
   e2fsck: 'e2fsprogs',
   'docker-registry': 'docker-registry',
+  filefrag: 'e2fsprogs',
   getfattr: 'attr',
   'mkfs.btrfs': 'btrfs-progs',
   ip: 'iproute2',

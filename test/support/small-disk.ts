@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import {
   closeSync,
   constants,
@@ -8,6 +8,7 @@ import {
   ftruncateSync,
   mkdirSync,
   openSync,
+  readFileSync,
   rmSync,
   writeSync,
 } from 'node:fs';
@@ -48,8 +49,16 @@ function openSmallDisk(image: string, folder: string): SmallDisk {
     image,
     folder,
     fillBut: (bytes) => fillBut(join(folder, '.filler'), bytes),
-    close: () => execFileSync('umount', ['--recursive', folder]),
+    close: () => unmount(folder),
   };
+}
+
+/** A loop device over a file of it lets go some moments after its mount has: then it is still busy. */
+function unmount(folder: string): void {
+  const isDone = (...options: string[]): boolean =>
+    spawnSync('umount', ['--recursive', ...options, folder], { stdio: 'ignore' }).status === 0;
+  for (let tries = 0; tries < 30 && !isDone(); tries++) spawnSync('sleep', ['0.1']);
+  if (readFileSync('/proc/self/mountinfo', 'utf8').includes(` ${folder} `)) isDone('--lazy');
 }
 
 function fillBut(path: string, bytes: number): () => void {

@@ -1,0 +1,52 @@
+import { availableParallelism } from 'node:os';
+import { parseArgs } from 'node:util';
+import {
+  type CommandName,
+  commandNames,
+  drillsOf,
+  openFullDiskLab,
+  sweep,
+} from '../test/cli/full-disk-lab.ts';
+
+/**
+ * `npm run test:full-disk -- [--commands pull,gc] [--drivers overlay,erofs] [--step KIB] [--to KIB] [--point POINT]`:
+ * each command on a small disk that fills up: from its start on, and from each moment that it passes (a point of
+ * FLYD_FAULT), with 0, STEP, 2 STEP … TO KiB free. Prints how each ended, and every one that ended badly.
+ */
+const { values } = parseArgs({
+  options: {
+    commands: { type: 'string', default: commandNames.join(',') },
+    drivers: { type: 'string', default: 'copy,overlay,erofs,btrfs' },
+    step: { type: 'string', default: '256' },
+    to: { type: 'string', default: '3072' },
+    point: { type: 'string' },
+  },
+});
+if (process.getuid?.() !== 0) {
+  console.error('needs root, to mount the small disks');
+  process.exit(2);
+}
+const step = Number(values.step);
+const fills = Array.from({ length: Math.floor(Number(values.to) / step) + 1 }, (_, n) => n * step);
+
+const lab = await openFullDiskLab();
+const bad: string[] = [];
+try {
+  for (const command of values.commands.split(',') as CommandName[])
+    for (const driver of values.drivers.split(',')) {
+      const passed = (await lab.points(command, driver)).filter((point) => point.includes(':before'));
+      const points = values.point === undefined ? [null, ...passed] : [values.point];
+      const drills = drillsOf(command, driver, points, fills);
+      console.log(`${command} ${driver}: ${drills.length} drills`);
+      const { failures, tally } = await sweep(lab, drills, availableParallelism(), (line) =>
+        console.log(`  ${line}`),
+      );
+      for (const [line, times] of tally) console.log(`${times} x ${line}`);
+      bad.push(...failures);
+    }
+} finally {
+  await lab.close();
+}
+console.log(bad.join('\n'));
+console.log(`${bad.length} ended badly`);
+process.exit(bad.length === 0 ? 0 : 1);
