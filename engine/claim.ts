@@ -65,3 +65,19 @@ export function claimFromDead(
   }
   return reads.claim(wanted, token);
 }
+
+/** Runs of others that this process should take over when their owners die: it waits for them. */
+export function wantedOfOthers(
+  { reads, token }: Pick<ClaimOptions, 'reads' | 'token'>,
+  waits: { watched: Iterable<number>; holds: boolean; queues: readonly string[] },
+): ClaimableRun[] {
+  const wanted: ClaimableRun[] = reads.foreignChildren(token);
+  for (const id of waits.watched) {
+    const row = reads.run(id);
+    if (row !== undefined && row.endedAt === null) wanted.push({ id, owner: row.owner });
+  }
+  if (waits.holds) wanted.push(...reads.foreignHolds(token));
+  // A place that a dead owner's run holds is free when that run has been carried on.
+  for (const queue of waits.queues) wanted.push(...reads.placeHolders(queue, token));
+  return wanted;
+}

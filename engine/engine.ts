@@ -64,7 +64,7 @@ export function openEngine(options: EngineOptions): Engine {
     snapshotBytesMax: options.limits?.snapshotBytesMax ?? 1024 * 1024,
     historyRowsMax: options.limits?.historyRowsMax ?? Number.POSITIVE_INFINITY,
     stuckAfterMs: options.stuckAfterMs ?? 30_000,
-    probe: options.probe ?? (() => {}),
+    probe: options.probe ?? null,
     changed(ids, live = new Set()) {
       waiters.changed(ids, live);
       housekeeping.occasion();

@@ -16,8 +16,8 @@ export interface ExecutorOptions {
   progress(run: LiveRun, child: string, effect: LiveEffect, progress: Progress): void;
   /** Null where there are no interceptors. */
   spans: Spans | null;
-  /** Called around every attempt: a place to stop, for drills and tests. */
-  probe(point: string): void;
+  /** Called around every attempt: a place to stop, for drills and tests. Null where nobody wants it. */
+  probe: ((point: string) => void) | null;
 }
 
 interface Attempt {
@@ -136,7 +136,7 @@ export class Executor {
   ): Promise<Json> {
     const { probe, progress } = this.#options;
     const { epoch, src, input, saved } = effect;
-    probe(`effect:${src}:before`);
+    probe?.(`effect:${src}:before`);
     const implementation = run.definition.actors[src];
     if (implementation === undefined) throw new TypeError(`no implementation of '${src}'`);
     const output = await implementation({
@@ -155,7 +155,7 @@ export class Executor {
       },
     });
     const copy = plain(output, `output of ${src}`);
-    probe(`effect:${src}:after`);
+    probe?.(`effect:${src}:after`);
     return copy;
   }
 

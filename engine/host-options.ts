@@ -19,7 +19,8 @@ export interface HostOptions {
   snapshotBytesMax: number;
   historyRowsMax: number;
   stuckAfterMs: number;
-  probe(point: string): void;
+  /** Called around commits and effects: a place to stop, for drills and tests. Null where nobody wants it. */
+  probe: ((point: string) => void) | null;
   /** Somebody may want to know that these runs changed; those in `live` are known not to have ended. */
   changed(runs: readonly number[], live?: Pick<Set<number>, 'has'>): void;
   emitted(run: LiveRun, event: MachineEvent): void;

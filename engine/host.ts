@@ -1,19 +1,18 @@
 import { aborted, type FlydError } from '#core/errors';
-import type { Committed, RunWrite } from '#db/engine/index';
+import type { Committed, NewRun, Started, StartOutcome, StartWish } from '#db/engine/index';
 import { Admission } from './admission.ts';
 import { advance } from './advance.ts';
 import { Alarms, nextDue } from './alarms.ts';
-import { type ClaimableRun, claimFromDead, yieldsToOthers } from './claim.ts';
-import { type Draft, newDraft, toWrite } from './draft.ts';
+import { type Birth, Births, numbered, probeAll } from './births.ts';
+import { type ClaimableRun, claimFromDead, wantedOfOthers, yieldsToOthers } from './claim.ts';
+import { newDraft, type Rules } from './draft.ts';
 import { Executor } from './executor.ts';
-import { withoutSecrets } from './hiding.ts';
 import { type HostOptions, rulesOf } from './host-options.ts';
-import { loadRun } from './load.ts';
+import { loadRun, storedEvent } from './load.ts';
 import { limitPauses } from './retry.ts';
 import { cancelWish, type LiveRun, type Mail } from './run.ts';
-import { hasReferences, RunSecrets } from './secrets.ts';
-import type { MachineEvent } from './statechart.ts';
-import type { Json, Timer } from './types.ts';
+import { type Turn, turnOf } from './turn.ts';
+import type { Timer } from './types.ts';
 
 /** Other processes' commits are noticed this late at most. */
 const pollMs = 25;
@@ -21,6 +20,15 @@ const pollMs = 25;
 const rereadMs = 1000;
 /** A dead owner leaves no commit behind: look for those now and then. */
 const sweepMs = 250;
+
+/** What a commit has brought about. */
+interface Over {
+  moved: number[];
+  /** Runs to be moved from here on. */
+  born: number[];
+  /** Other runs of this process may have something to take now. */
+  look: boolean;
+}
 
 /**
  * Moves the runs that this process owns. Mail is taken in ticks: every run with mail computes its next
@@ -33,6 +41,7 @@ export class Host {
   readonly #alarms: Alarms;
   readonly #admission: Admission;
   readonly #executor: Executor;
+  readonly #births = new Births(() => this.#guard(() => this.#tick()));
   #ticking: Timer | null = null;
   #polling: Timer | null = null;
   #doubting: Timer | null = null;
@@ -91,6 +100,11 @@ export class Host {
     this.#admit();
     this.#reconcile(run);
     this.#keepPolling();
+  }
+
+  /** Stores a run and moves it, or finds the one that is the answer. Rejects when that is not known. */
+  start(run: NewRun, wish: StartWish): Promise<StartOutcome> {
+    return this.#births.add(run, wish);
   }
 
   /** The runs to be told of again: others have committed, or this process has just written. */
@@ -186,18 +200,8 @@ export class Host {
     for (const { id, event, child, epoch } of this.#options.reads.inbox(run.id)) {
       if (run.reading.has(id)) continue;
       run.reading.add(id);
-      this.#post(run, { type: 'event', id, event: this.#withSecrets(run, event), child, epoch });
+      this.#post(run, { type: 'event', id, event: storedEvent(run, event, this.#options), child, epoch });
     }
-  }
-
-  /** A stored event with what its references stand for: others may have given the run secrets of theirs. */
-  #withSecrets(run: LiveRun, text: string): MachineEvent {
-    const event = JSON.parse(text) as MachineEvent;
-    if (!hasReferences(text)) return event;
-    const { reads, system } = this.#options;
-    run.secrets ??= new RunSecrets(run.definition.secrets, [], () => system.newId());
-    run.secrets.add(reads.secrets(run.id));
-    return run.secrets.unmask(event as Json) as MachineEvent;
   }
 
   #post(run: LiveRun, mail: Mail): void {
@@ -230,77 +234,83 @@ export class Host {
   }
 
   #tick(): void {
-    const drafts = this.#takeMail();
-    if (drafts.length === 0) return;
-    let committed: Committed[];
+    const { commits, registry, token, changed, probe } = this.#options;
+    const rules = rulesOf(this.#options);
+    const turns = this.#takeMail(rules);
+    const births = this.#births.take(registry, token, rules);
+    if (turns.length + births.length === 0) return;
+    let done: ReturnType<typeof commits.commit>;
     try {
-      for (const { run, write } of drafts)
-        this.#options.probe(`commit:${run.definition.name}:${write.row.seq}:before`);
-      committed = this.#options.commits.commit(drafts.map(({ write }) => write));
+      probeAll(probe, turns, births, 'before');
+      done = commits.commit(
+        turns.map(({ write }) => write),
+        births.map(({ run, wish, first }) => ({ run, wish, first: first?.write ?? null })),
+      );
     } catch (fault) {
-      this.#lost(drafts, fault);
+      this.#lost(turns, births, fault);
       return;
     }
-    for (const { run, write } of drafts)
-      this.#options.probe(`commit:${run.definition.name}:${write.row.seq}:after`);
-    let look = false;
-    const born: number[] = [];
-    drafts.forEach(({ run, draft, write }, index) => {
-      const result = committed[index];
-      if (result === undefined || !result.held) {
-        this.#drop(run, aborted('ownership_lost', 'another process owns the run now', { subject: run.uid }));
-        return;
-      }
-      run.last = result.last;
-      run.status = write.row.status;
-      look = this.#afterCommit(run, draft, write) || look;
-      born.push(...result.born);
-    });
-    this.#options.changed(
-      drafts.map(({ run }) => run.id),
-      this.#runs,
-    );
+    probeAll(probe, turns, births, 'after');
+    const over: Over = { moved: [], born: [], look: false };
+    for (const [index, turn] of turns.entries()) this.#afterCommit(turn, done.committed[index], over);
+    for (const [index, birth] of births.entries())
+      this.#afterBirth(birth, done.started[index] as Started, over);
+    changed(over.moved, this.#runs);
     // Last, for this writes, and may fail: what is in memory is as it was committed by now.
-    for (const id of born) this.adopt(id);
-    if (look) this.look();
+    for (const id of over.born) this.adopt(id);
+    if (over.look) this.look();
   }
 
   /** Whether the commit was written is unknown: what is in memory is worth nothing now, and is read anew. */
-  #lost(drafts: readonly { run: LiveRun }[], fault: unknown): void {
-    for (const { run } of drafts) {
+  #lost(turns: readonly Turn[], births: readonly Birth[], fault: unknown): void {
+    for (const { run } of turns) {
       this.#drop(run, aborted('database_failed', 'the commit failed', { cause: fault }));
       this.#doubted.add(run.id);
     }
     this.doubt();
-    this.#options.fault(fault);
+    for (const { reject } of births) reject(fault);
+    if (turns.length > 0) this.#options.fault(fault);
   }
 
-  #takeMail(): { run: LiveRun; draft: Draft; write: RunWrite }[] {
-    const { token } = this.#options;
-    const rules = rulesOf(this.#options);
-    const drafts: { run: LiveRun; draft: Draft; write: RunWrite }[] = [];
+  #takeMail(rules: Rules): Turn[] {
+    const turns: Turn[] = [];
     // What is posted meanwhile is for the next tick.
     const mailed = [...this.#mailed];
     this.#mailed.clear();
     for (const run of mailed) {
       const draft = newDraft(run);
       for (const mail of run.mailbox.splice(0)) advance(run, mail, draft, rules);
-      const open = toWrite(run, draft, token, rules.now);
-      const write =
-        open === null || run.secrets === null
-          ? open
-          : withoutSecrets(open, run.secrets, rules.definitionNamed);
-      if (write !== null) drafts.push({ run, draft, write });
+      const turn = turnOf(run, draft, this.#options.token, rules);
+      if (turn !== null) turns.push(turn);
       else {
         if (run.parked === null) run.reading.clear();
         this.#reconcile(run);
       }
     }
-    return drafts;
+    return turns;
   }
 
-  /** Says whether other runs of this process may have something to take now. */
-  #afterCommit(run: LiveRun, draft: Draft, write: RunWrite): boolean {
+  #afterBirth({ first, resolve }: Birth, outcome: Started, over: Over): void {
+    if (first !== null && outcome.first !== null) {
+      const turn = numbered(first, outcome.id);
+      this.#runs.set(outcome.id, turn.run);
+      this.#options.spans?.took(turn.run);
+      this.#afterCommit(turn, outcome.first, over);
+      this.#keepPolling();
+    } else if (outcome.verdict === 'started') over.born.push(outcome.id);
+    over.look ||= outcome.joined || outcome.replaced !== null;
+    resolve(outcome);
+  }
+
+  #afterCommit({ run, draft, write }: Turn, committed: Committed | undefined, over: Over): void {
+    over.moved.push(run.id);
+    if (committed?.held !== true) {
+      this.#drop(run, aborted('ownership_lost', 'another process owns the run now', { subject: run.uid }));
+      return;
+    }
+    run.last = committed.last;
+    run.status = write.row.status;
+    over.born.push(...committed.born);
     for (const event of draft.emitted)
       this.#options.emitted(run, run.secrets === null ? event : run.secrets.scrub(event));
     this.#options.spans?.committed(run);
@@ -315,10 +325,12 @@ export class Host {
     if (draft.unparked) this.#readInbox(run);
     this.#reconcile(run);
     // A failure may free a place in a queue: its own, or that of a run above it.
-    const reaches = write.operations.some(
-      ({ type }) => type.startsWith('child.') || type.startsWith('event.') || type === 'effect.fail',
-    );
-    return run.ended !== null || run.parked !== null || reaches;
+    over.look ||=
+      run.ended !== null ||
+      run.parked !== null ||
+      write.operations.some(
+        ({ type }) => type.startsWith('child.') || type.startsWith('event.') || type === 'effect.fail',
+      );
   }
 
   /** Starts and stops effects as the committed run wants it, and sets its next alarm. */
@@ -331,10 +343,7 @@ export class Host {
     this.#executor.reconcile(run);
     const sleeps = this.#closed || this.#runs.get(run.id) !== run || run.parked !== null;
     if (sleeps || this.#executor.isWinding(run)) this.#alarms.drop(run);
-    else {
-      const isRunning = (child: string): boolean => this.#executor.isRunning(run, child);
-      this.#alarms.set(run, nextDue(run, isRunning, this.#options.system.now()));
-    }
+    else this.#alarms.set(run, nextDue(run, this.#executor, this.#options.system.now()));
   }
 
   /** Ends the run when nothing of it moves any more. */
@@ -371,7 +380,7 @@ export class Host {
   }
 
   #poll(): void {
-    const { reads, system, token } = this.#options;
+    const { reads, system } = this.#options;
     const version = reads.dataVersion();
     if (version !== this.#seenVersion) {
       this.#seenVersion = version;
@@ -382,16 +391,9 @@ export class Host {
     // Less than nothing: the wall clock was set back.
     if (sinceMs >= 0 && sinceMs < sweepMs) return;
     this.#sweptAt = system.now();
-    const wanted = reads.foreignChildren(token);
-    for (const id of this.watched) {
-      const row = reads.run(id);
-      if (row !== undefined && row.endedAt === null) wanted.push({ id, owner: row.owner });
-    }
-    if (this.#admission.held.size > 0) wanted.push(...reads.foreignHolds(token));
-    // A place that a dead owner's run holds is free when that run has been carried on.
-    const { queues } = this.#admission;
-    for (const queue of queues) wanted.push(...reads.placeHolders(queue, token));
-    this.takeOver(wanted);
+    const { queues, held } = this.#admission;
+    const waits = { watched: this.watched, holds: held.size > 0, queues };
+    this.takeOver(wantedOfOthers(this.#options, waits));
     if (queues.length > 0) this.#admit();
   }
 }

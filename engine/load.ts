@@ -4,8 +4,8 @@ import type { Definition } from './definition.ts';
 import type { HostOptions } from './host-options.ts';
 import { type LiveRun, liveRun } from './run.ts';
 import { hasReferences, RunSecrets } from './secrets.ts';
-import { revive } from './statechart.ts';
-import type { System } from './types.ts';
+import { type MachineEvent, revive } from './statechart.ts';
+import type { Json, System } from './types.ts';
 
 /**
  * The stored run, ready to be moved. A run whose snapshot does not fit is parked, and nothing else of it
@@ -74,6 +74,19 @@ export function secretsOf(
 ): RunSecrets | null {
   if (paths.length === 0 && !hasReferences(input) && !hasReferences(snapshot)) return null;
   return new RunSecrets(paths, reads.secrets(id), newId);
+}
+
+/** A stored event with what its references stand for: others may have given the run secrets of theirs. */
+export function storedEvent(
+  run: LiveRun,
+  text: string,
+  { reads, system }: Pick<HostOptions, 'reads' | 'system'>,
+): MachineEvent {
+  const event = JSON.parse(text) as MachineEvent;
+  if (!hasReferences(text)) return event;
+  run.secrets ??= new RunSecrets(run.definition.secrets, [], () => system.newId());
+  run.secrets.add(reads.secrets(run.id));
+  return run.secrets.unmask(event as Json) as MachineEvent;
 }
 
 function migrate(run: LiveRun, version: number): void {

@@ -98,13 +98,9 @@ export function createRequests({
         now: system.now(),
         newId: () => system.newId(),
       });
-      const outcome = writing(() => {
-        const written = commits.start(run, wish);
-        if (written.verdict === 'started') host.adopt(written.id);
-        if (written.replaced !== null) takeTree(written.replaced);
-        if (written.joined || written.replaced !== null) host.look();
-        return written;
-      });
+      const outcome = await host.start(run, wish);
+      const { replaced } = outcome;
+      if (replaced !== null) writing(() => takeTree(replaced));
       return started(outcome, run);
     },
 

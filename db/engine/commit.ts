@@ -12,9 +12,9 @@ import type {
   RunWrite,
   SecretRow,
   Sent,
+  Started,
   StartedRow,
-  StartOutcome,
-  StartWish,
+  StartWrite,
 } from './records.ts';
 import { createRewind, type ForkWish, type Reopened, type ReopenWish } from './rewind.ts';
 import { createRunWriter } from './run-writer.ts';
@@ -33,10 +33,14 @@ export interface NewDefinition {
 }
 
 export interface Commits {
-  /** Writes what many runs did at once, in one transaction and one fsync. A run whose fence is lost is left out. */
-  commit(writes: readonly RunWrite[]): Committed[];
-  /** Inserts a run that nobody has begun, or finds the one that is the answer. */
-  start(run: NewRun, wish: StartWish): StartOutcome;
+  /**
+   * Writes what many runs did at once, and starts others, in one transaction and one fsync. A run whose fence is
+   * lost is left out; a wish to start inserts a run, or finds the one that is the answer.
+   */
+  commit(
+    writes: readonly RunWrite[],
+    starts: readonly StartWrite[],
+  ): { committed: Committed[]; started: Started[] };
   /** Inserts an event to a live run, once for each dedupe key. */
   insertEvent(
     run: number,
@@ -73,13 +77,23 @@ export function createCommits(db: Database): Commits {
   const apply = createApply({ sql, ending, starting });
   const rewind = createRewind(sql, { refreshStatus, insertRow: starting.insert });
 
-  const writeRuns = createRunWriter(sql, { apply, ending, refreshStatus });
+  const beginWriting = createRunWriter(sql, { apply, ending, refreshStatus });
+
+  function commit(writes: readonly RunWrite[], starts: readonly StartWrite[]) {
+    const writeRun = beginWriting();
+    const committed = writes.map(writeRun);
+    const started = starts.map(({ run, wish, first }): Started => {
+      const outcome = starting.start(run, wish);
+      const begins = outcome.verdict === 'started' && first !== null;
+      return { ...outcome, first: begins ? writeRun({ ...first, run: outcome.id }) : null };
+    });
+    return { committed, started };
+  }
 
   return {
-    commit: (writes) => write(db, () => writeRuns(writes)),
+    commit: (writes, starts) => write(db, () => commit(writes, starts)),
     schedules: createScheduling(db, starting),
     compaction: createCompaction(db, sql),
-    start: (run, wish) => write(db, () => starting.start(run, wish)),
     insertEvent: (run, event, { dedupe, at, secrets }) =>
       write(db, () => {
         if (sql.sendEvent.run({ run, event, dedupe, at }).changes > 0) {

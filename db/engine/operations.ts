@@ -17,7 +17,12 @@ export function createApply({ sql, ending, starting }: OperationParts): Apply {
     switch (operation.type) {
       case 'effect.put':
         sql.putEffect.run(
-          ...[run, operation.child, operation.epoch, operation.src, operation.input, operation.dueAt],
+          run,
+          operation.child,
+          operation.epoch,
+          operation.src,
+          operation.input,
+          operation.dueAt,
         );
         return;
       case 'effect.fail':

@@ -142,6 +142,18 @@ export interface StartOutcome extends StartedRow {
   replaced: string | null;
 }
 
+/** A wish to start, with the first commit of that run where it is known already; its number is given here. */
+export interface StartWrite {
+  run: NewRun;
+  wish: StartWish;
+  first: RunWrite | null;
+}
+
+/** What became of it, and of its first commit: null when that was not written. */
+export interface Started extends StartOutcome {
+  first: Committed | null;
+}
+
 export interface QueueSetting {
   places: number;
   ordering: 'priority' | 'fifo';

@@ -10,33 +10,33 @@ export interface RunWriterParts {
   refreshStatus: RefreshStatus;
 }
 
-/** Writes what many runs did at once. Called inside a transaction. A run whose fence is lost is left out. */
+/** Writes what one run did. A run whose fence is lost is left out. */
+export type WriteRun = (entry: RunWrite) => Committed;
+
+/** Gives, inside each transaction anew, what writes runs there. */
 export function createRunWriter(
   sql: Statements,
   { apply, ending, refreshStatus }: RunWriterParts,
-): (writes: readonly RunWrite[]) => Committed[] {
-  const newest = sql.newestTransition.pluck();
+): () => WriteRun {
   const tellParents = createTellParents(sql);
 
-  function writeRuns(writes: readonly RunWrite[]): Committed[] {
-    // Nobody else writes in here: the rows of history are numbered without asking for each.
-    let next = (newest.get() as number) + 1;
-    return writes.map((entry) => {
+  /** Nobody else writes in this transaction: rows of history are numbered without asking for each. */
+  function begin(): WriteRun {
+    const { newest } = sql.newestTransition.get() as { newest: number };
+    let next = newest + 1;
+    return (entry) => {
       const committed = writeRun(entry, next);
       if (committed.held) next += entry.history.length;
       return committed;
-    });
+    };
   }
 
   function writeRun(entry: RunWrite, id: number): Committed {
     const { run, row, history, at } = entry;
     const last = history.length === 0 ? entry.last : id + history.length - 1;
     if (!updateRow(entry, last)) return { run, held: false, last: null, born: [] };
-    let prev = entry.last;
-    for (const [index, step] of history.entries()) {
-      appendStep(entry, step, id + index, prev);
-      prev = id + index;
-    }
+    for (let index = 0, prev = entry.last; index < history.length; prev = id + index++)
+      append(entry, history[index] as HistoryWrite, id + index, prev);
     const born: number[] = [];
     for (const operation of entry.operations) apply(run, entry, operation, born);
     if (row.ended !== null) ending.end(run, at);
@@ -49,34 +49,27 @@ export function createRunWriter(
   function updateRow({ run, owner, seq: expected, row, at }: RunWrite, last: number | null): boolean {
     const { seq, version, definition, state, tags, tagsLast, snapshot, parked, attempts, epoch } = row;
     const heard = row.cancelDelivered ? 1 : 0;
-    const all = [
-      seq,
-      version,
-      definition,
-      state,
-      tags,
-      tagsLast,
-      snapshot,
-      parked,
-      attempts,
-      epoch,
-      heard,
-      at,
-    ];
+    // biome-ignore format: as the statement lists them
     const { changes } =
       row.ended === null
-        ? sql.stepRun.run(...all, last, row.status, run, owner, expected)
-        : sql.endRun.run(...all, last, row.ended, row.output, row.error, at, run, owner, expected);
+        ? sql.stepRun.run(
+            seq, version, definition, state, tags, tagsLast, snapshot, parked, attempts, epoch, heard, at, last,
+            row.status, run, owner, expected,
+          )
+        : sql.endRun.run(
+            seq, version, definition, state, tags, tagsLast, snapshot, parked, attempts, epoch, heard, at, last,
+            row.ended, row.output, row.error, at, run, owner, expected,
+          );
     return changes > 0;
   }
 
-  function appendStep({ run, row, at }: RunWrite, step: HistoryWrite, id: number, prev: number | null): void {
+  function append({ run, row, at }: RunWrite, step: HistoryWrite, id: number, prev: number | null): void {
     const { seq, event, fromState, toState, effects, ms, error, patch, snapshot, timers } = step;
+    // biome-ignore format: as the statement lists them
     sql.insertTransition.run(
-      ...[id, run, seq, prev, at, event, fromState, toState, effects, ms, error, row.definition],
-      ...[patch, snapshot, timers],
+      id, run, seq, prev, at, event, fromState, toState, effects, ms, error, row.definition, patch, snapshot, timers,
     );
   }
 
-  return writeRuns;
+  return begin;
 }

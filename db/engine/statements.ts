@@ -25,7 +25,7 @@ const statements = {
     parked = ?, attempts = ?, epoch = ?, cancel_delivered = ?, updated_at = ?, last = ?, status = ?,
     output = ?, error = ?, ended_at = ?, owner = NULL
     WHERE id = ? AND owner = ? AND seq = ? AND ended_at IS NULL`,
-  newestTransition: 'SELECT coalesce(max(id), 0) FROM transitions',
+  newestTransition: 'SELECT coalesce(max(id), 0) AS newest FROM transitions',
   insertTransition: `INSERT INTO transitions
     (id, run, seq, prev, at, event, from_state, to_state, effects, ms, error, definition, patch, snapshot, timers)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,

@@ -1,0 +1,19 @@
+import type { RunWrite } from '#db/engine/index';
+import { type Draft, type Rules, toWrite } from './draft.ts';
+import { withoutSecrets } from './hiding.ts';
+import type { LiveRun } from './run.ts';
+
+/** What a run did in one turn of this process, and what is to be written of it. */
+export interface Turn {
+  readonly run: LiveRun;
+  readonly draft: Draft;
+  readonly write: RunWrite;
+}
+
+/** The turn of a run that has taken its mail; null when there is nothing to write. */
+export function turnOf(run: LiveRun, draft: Draft, owner: string, rules: Rules): Turn | null {
+  const open = toWrite(run, draft, owner, rules.now);
+  if (open === null) return null;
+  const write = run.secrets === null ? open : withoutSecrets(open, run.secrets, rules.definitionNamed);
+  return { run, draft, write };
+}
