@@ -54,6 +54,7 @@ function firstStep({ run, wish }: Birth, registry: Registry, token: string, rule
   const live = liveRun(stored, known.definition, known.hash);
   const draft = newDraft(live);
   live.begun = true;
+  live.status = 'running';
   advance(live, { type: 'begin' }, draft, rules);
   return turnOf(live, draft, token, rules);
 }

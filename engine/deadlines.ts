@@ -12,7 +12,8 @@ export interface Watch {
 /** Silence is looked for so often in the time that is allowed: it is noticed at most a quarter too late. */
 const looksEach = 4;
 
-const unwatched: Watch = { alive() {}, end() {} };
+/** Nothing is expected of it. */
+export const unwatched: Watch = { alive() {}, end() {} };
 
 /**
  * Calls `expire`, once, when the attempt takes too long or shows no sign of life. Silence is counted in
@@ -20,10 +21,11 @@ const unwatched: Watch = { alive() {}, end() {} };
  */
 export function watchAttempt(
   src: string,
-  { timeoutMs, heartbeatMs }: EffectPolicy,
+  policy: EffectPolicy | undefined,
   system: System,
   expire: (why: FlydError) => void,
 ): Watch {
+  const { timeoutMs, heartbeatMs } = policy ?? {};
   if (timeoutMs === undefined && heartbeatMs === undefined) return unwatched;
   let deadline: Timer | undefined;
   let pulse: Timer | undefined;

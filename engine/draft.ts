@@ -15,6 +15,8 @@ export interface Draft {
   readonly history: HistoryWrite[];
   readonly operations: Operation[];
   readonly emitted: MachineEvent[];
+  /** The last snapshot that was made into JSON text. */
+  stored: { json: Json; text: string } | null;
   /** The run was parked and is not any more: its inbox is to be read again. */
   unparked: boolean;
   /** The row changed, though no transition was made: parked or ended before it began. */
@@ -42,6 +44,7 @@ export const newDraft = (run: LiveRun): Draft => ({
   history: [],
   operations: [],
   emitted: [],
+  stored: null,
   unparked: false,
   touched: false,
 });
@@ -67,11 +70,11 @@ export function toWrite(run: LiveRun, draft: Draft, owner: string, now: number):
       state: run.state,
       tags: JSON.stringify(run.tags),
       tagsLast: JSON.stringify(run.tagsLast),
-      snapshot: run.json === null ? null : JSON.stringify(run.json),
+      snapshot: run.json === null ? null : textOf(run, draft),
       output: run.output === null ? null : JSON.stringify(run.output),
       error: run.error === null ? null : JSON.stringify(run.error),
       parked: run.parked === null ? null : JSON.stringify(run.parked),
-      attempts: [...run.effects.values()].reduce((sum, effect) => sum + effect.attempt, 0),
+      attempts: attemptsOf(run),
       epoch: run.epoch,
       cancelDelivered: run.cancelDelivered,
       ended: run.ended,
@@ -80,7 +83,8 @@ export function toWrite(run: LiveRun, draft: Draft, owner: string, now: number):
 }
 
 /** Without what a later operation on the same effect undoes: most transitions end one and start another. */
-function worthWriting(operations: readonly Operation[]): Operation[] {
+function worthWriting(operations: Operation[]): Operation[] {
+  if (operations.length < 2) return operations;
   return operations.filter((operation, index) => {
     if (operation.type !== 'effect.drop' && operation.type !== 'effect.put') return true;
     const { child } = operation;
@@ -106,6 +110,15 @@ function statusOf(run: LiveRun): RunStatus | null {
   return run.effects.size > 0 ? 'running' : 'waiting';
 }
 
+const textOf = ({ json }: LiveRun, { stored }: Draft): string =>
+  stored?.json === json ? stored.text : JSON.stringify(json);
+
+function attemptsOf({ effects }: LiveRun): number {
+  let sum = 0;
+  for (const { attempt } of effects.values()) sum += attempt;
+  return sum;
+}
+
 export const recordOf = (error: ErrorRecord | null): string | null =>
   error === null ? null : JSON.stringify(error);
 
@@ -113,12 +126,13 @@ export function snapshotOrPatch(
   run: LiveRun,
   before: Json,
   after: Json,
+  text: string | null = null,
 ): { patch: string | null; snapshot: string | null } {
   // What is a secret may become known later: a patch would then not fit what was masked before.
   const whole = before === null || run.rebased || run.secrets !== null || run.seq % fullSnapshotEvery === 0;
   run.rebased = false;
   return whole
-    ? { patch: null, snapshot: JSON.stringify(after) }
+    ? { patch: null, snapshot: text ?? JSON.stringify(after) }
     : { patch: JSON.stringify(diff(before, after)), snapshot: null };
 }
 

@@ -1,9 +1,9 @@
 import type { Progress } from '#core/effect';
 import { aborted, type FlydError, fromErrorRecord, toErrorRecord } from '#core/errors';
-import { type Watch, watchAttempt } from './deadlines.ts';
+import { Attempt } from './attempt.ts';
+import { watchAttempt } from './deadlines.ts';
 import { plain } from './json.ts';
 import { type EffectOutcome, effectIdOf, type LiveEffect, type LiveRun, type Mail } from './run.ts';
-import { createSaving, type Saving } from './saving.ts';
 import type { Spans } from './spans.ts';
 import type { Json, System } from './types.ts';
 
@@ -18,14 +18,6 @@ export interface ExecutorOptions {
   spans: Spans | null;
   /** Called around every attempt: a place to stop, for drills and tests. Null where nobody wants it. */
   probe: ((point: string) => void) | null;
-}
-
-interface Attempt {
-  readonly epoch: number;
-  readonly abort: AbortController;
-  readonly over: Promise<void>;
-  readonly watch: Watch;
-  readonly saving: Saving;
 }
 
 /** Runs the effects of this process: those that are due and committed, each once at a time. */
@@ -45,10 +37,11 @@ export class Executor {
 
   /** Stops what the run no longer wants and starts what is due. Say what is, not what changed: safe to call at any time. */
   reconcile(run: LiveRun): void {
-    const running = this.#running.get(run) ?? new Map<string, Attempt>();
-    for (const [child, attempt] of running)
-      if (run.effects.get(child)?.epoch !== attempt.epoch)
-        this.#stop(run, child, attempt, aborted('superseded', 'the run no longer wants this effect'));
+    const running = this.#running.get(run);
+    if (running !== undefined)
+      for (const [child, attempt] of running)
+        if (run.effects.get(child)?.epoch !== attempt.epoch)
+          this.#stop(run, child, attempt, aborted('superseded', 'the run no longer wants this effect'));
     if (this.#closed || run.parked !== null || this.isWinding(run)) return;
     const now = this.#options.system.now();
     for (const [child, effect] of run.effects)
@@ -79,10 +72,7 @@ export class Executor {
   async close(why: FlydError): Promise<void> {
     this.#closed = true;
     for (const attempts of this.#running.values())
-      for (const { abort, watch } of attempts.values()) {
-        watch.end();
-        abort.abort(why);
-      }
+      for (const attempt of attempts.values()) attempt.abort(why);
     for (;;) {
       const open = [...this.#running.values()].flatMap((attempts) => [...attempts.values()]);
       for (const attempts of this.#winding.values()) open.push(...attempts);
@@ -92,71 +82,78 @@ export class Executor {
   }
 
   #start(run: LiveRun, child: string, effect: LiveEffect): void {
-    const { system, spans, deliver } = this.#options;
-    const { epoch, src } = effect;
-    const startedAt = system.now();
-    const abort = new AbortController();
-    const saving = createSaving(src, system, (saved) => deliver(run, { type: 'saved', child, epoch, saved }));
-    const result = (outcome: EffectOutcome): Mail => {
-      spans?.gave(run, child, epoch, outcome);
-      const ms = system.now() - startedAt;
-      return { type: 'result', child, epoch, ms, outcome, saved: saving.end() };
-    };
-    const failed = (thrown: unknown): Mail =>
-      result({ ok: false, error: { op: src, ...toErrorRecord(thrown) } });
-    const watch = watchAttempt(src, run.definition.effects[src] ?? {}, system, (why) => {
-      const mail = failed(why);
+    const { system, deliver } = this.#options;
+    const { src } = effect;
+    const attempt = new Attempt(effect.epoch, system.now());
+    attempt.watch = watchAttempt(src, run.definition.effects[src], system, (why) => {
+      const mail = this.#result(run, child, attempt, failure(src, why));
       this.#stop(run, child, attempt, why);
       deliver(run, mail);
     });
-    const work = (): Promise<Json> =>
-      this.#work(run, child, effect, { signal: abort.signal, watch, saving }).catch((thrown: unknown) => {
-        // Whoever looks at it from here on sees no secret in its message.
-        throw run.secrets === null || abort.signal.aborted
-          ? thrown
-          : fromErrorRecord(run.secrets.scrub(toErrorRecord(thrown)));
-      });
-    const over = (spans === null ? work() : spans.attempt(run, child, effect, work))
-      .then(
-        (output) => result({ ok: true, output }),
-        (thrown: unknown) => (abort.signal.aborted ? null : failed(thrown)),
-      )
-      .then((mail) => this.#finish(run, child, attempt, mail));
-    const attempt: Attempt = { epoch, abort, over, watch, saving };
+    attempt.over = this.#carryOut(run, child, effect, attempt);
     const attempts = this.#running.get(run) ?? new Map<string, Attempt>();
     attempts.set(child, attempt);
     this.#running.set(run, attempts);
   }
 
-  async #work(
-    run: LiveRun,
-    child: string,
-    effect: LiveEffect,
-    { signal, watch, saving }: Pick<Attempt, 'watch' | 'saving'> & { signal: AbortSignal },
-  ): Promise<Json> {
-    const { probe, progress } = this.#options;
+  async #carryOut(run: LiveRun, child: string, effect: LiveEffect, attempt: Attempt): Promise<void> {
+    const { spans } = this.#options;
+    const { src } = effect;
+    const work = (): Promise<Json> => this.#work(run, child, effect, attempt);
+    let mail: Mail | null;
+    try {
+      const output = await (spans === null ? work() : spans.attempt(run, child, effect, work));
+      mail = this.#result(run, child, attempt, { ok: true, output });
+    } catch (thrown) {
+      mail = attempt.isAborted ? null : this.#result(run, child, attempt, failure(src, thrown));
+    }
+    this.#finish(run, child, attempt, mail);
+  }
+
+  #result(run: LiveRun, child: string, attempt: Attempt, outcome: EffectOutcome): Mail {
+    const { spans, system } = this.#options;
+    const { epoch, startedAt } = attempt;
+    spans?.gave(run, child, epoch, outcome);
+    const ms = system.now() - startedAt;
+    return { type: 'result', child, epoch, ms, outcome, saved: attempt.endSaving() };
+  }
+
+  async #work(run: LiveRun, child: string, effect: LiveEffect, attempt: Attempt): Promise<Json> {
+    const { probe, progress, system, deliver } = this.#options;
     const { epoch, src, input, saved } = effect;
-    probe?.(`effect:${src}:before`);
-    const implementation = run.definition.actors[src];
-    if (implementation === undefined) throw new TypeError(`no implementation of '${src}'`);
-    const output = await implementation({
-      input: input as never,
-      signal,
-      effectId: effectIdOf(run, child, epoch),
-      attempt: effect.attempt + 1,
-      saved,
-      progress(detail) {
-        watch.alive();
-        progress(run, child, effect, run.secrets === null ? detail : run.secrets.scrub(detail));
-      },
-      heartbeat(position) {
-        watch.alive();
-        if (position !== undefined && position !== null) saving.put(position);
-      },
-    });
-    const copy = plain(output, `output of ${src}`);
-    probe?.(`effect:${src}:after`);
-    return copy;
+    try {
+      probe?.(`effect:${src}:before`);
+      const implementation = run.definition.actors[src];
+      if (implementation === undefined) throw new TypeError(`no implementation of '${src}'`);
+      const output = await implementation({
+        input: input as never,
+        get signal() {
+          return attempt.signal;
+        },
+        effectId: effectIdOf(run, child, epoch),
+        attempt: effect.attempt + 1,
+        saved,
+        progress(detail) {
+          attempt.watch.alive();
+          progress(run, child, effect, run.secrets === null ? detail : run.secrets.scrub(detail));
+        },
+        heartbeat(position) {
+          attempt.watch.alive();
+          if (position !== undefined && position !== null)
+            attempt.save(src, system, position, (saved) =>
+              deliver(run, { type: 'saved', child, epoch, saved }),
+            );
+        },
+      });
+      const copy = plain(output, `output of ${src}`);
+      probe?.(`effect:${src}:after`);
+      return copy;
+    } catch (thrown) {
+      // Whoever looks at it from here on sees no secret in its message.
+      throw run.secrets === null || attempt.isAborted
+        ? thrown
+        : fromErrorRecord(run.secrets.scrub(toErrorRecord(thrown)));
+    }
   }
 
   #stop(run: LiveRun, child: string, attempt: Attempt, why: FlydError): void {
@@ -164,9 +161,8 @@ export class Executor {
     const winding = this.#winding.get(run.id) ?? new Set<Attempt>();
     winding.add(attempt);
     this.#winding.set(run.id, winding);
-    attempt.watch.end();
-    attempt.saving.end();
-    attempt.abort.abort(why);
+    attempt.endSaving();
+    attempt.abort(why);
   }
 
   #finish(run: LiveRun, child: string, attempt: Attempt, mail: Mail | null): void {
@@ -184,7 +180,7 @@ export class Executor {
       return;
     }
     // The process closes: whoever carries the run on begins from there.
-    const saved = attempt.saving.end();
+    const saved = attempt.endSaving();
     if (saved !== null) deliver(run, { type: 'saved', child, epoch: attempt.epoch, saved });
   }
 
@@ -194,6 +190,11 @@ export class Executor {
     if (attempts?.size === 0) this.#running.delete(run);
   }
 }
+
+const failure = (src: string, thrown: unknown): EffectOutcome => ({
+  ok: false,
+  error: { op: src, ...toErrorRecord(thrown) },
+});
 
 /** Its result is there, and only waits to be taken: kept while the run was parked, or stored by an earlier owner. */
 const isAnswered = (run: LiveRun, child: string, epoch: number): boolean =>

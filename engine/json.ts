@@ -12,26 +12,73 @@ export function toText(value: unknown, what: string): string {
 }
 
 /** The value as plain JSON data, under the rules of `toText`. */
-export function plain(value: unknown, path: string): Json {
-  if (value === null || value === undefined) return null;
-  if (typeof value === 'string' || typeof value === 'boolean') return value;
-  if (typeof value === 'number') {
-    if (Number.isFinite(value)) return value;
-    throw refusal(path, String(value));
+export function plain(value: unknown, what: string): Json {
+  // Where it is matters only now: paths are not made for each value that is fine.
+  return plainOr(value, () => refuse(value, what));
+}
+
+/** The value as plain JSON data, or what is made `otherwise` when it is not. */
+export function plainOr(value: unknown, otherwise: () => Json): Json {
+  try {
+    return copyOf(value);
+  } catch (thrown) {
+    if (thrown !== foreign) throw thrown;
+    return otherwise();
   }
-  if (typeof value !== 'object') throw refusal(path, `a ${typeof value}`);
-  if (Array.isArray(value))
-    return value.map((item, index) => {
-      if (item === undefined) throw refusal(`${path}[${index}]`, 'undefined');
-      return plain(item, `${path}[${index}]`);
-    });
-  const prototype = Object.getPrototypeOf(value) as object | null;
-  if (prototype !== Object.prototype && prototype !== null)
-    throw refusal(path, `a ${value.constructor?.name ?? 'foreign object'}`);
+}
+
+/** Thrown for what is not plain. */
+const foreign = new Error('not plain JSON data');
+
+function copyOf(value: unknown): Json {
+  switch (typeof value) {
+    case 'string':
+    case 'boolean':
+      return value;
+    case 'number':
+      if (Number.isFinite(value)) return value;
+      throw foreign;
+    case 'undefined':
+      return null;
+    case 'object':
+      break;
+    default:
+      throw foreign;
+  }
+  if (value === null) return null;
+  if (Array.isArray(value)) {
+    if (value.includes(undefined)) throw foreign;
+    return value.map(copyOf);
+  }
+  const prototype: unknown = Object.getPrototypeOf(value);
+  if (prototype !== Object.prototype && prototype !== null) throw foreign;
   const copy: { [key: string]: Json } = {};
-  for (const [key, item] of Object.entries(value))
-    if (item !== undefined) copy[key] = plain(item, `${path}.${key}`);
+  for (const key of Object.keys(value)) {
+    const item = (value as { [key: string]: unknown })[key];
+    if (item !== undefined) copy[key] = copyOf(item);
+  }
   return copy;
+}
+
+/** Throws the refusal of the first thing in it that is not plain; the path begins with `path`. */
+function refuse(value: unknown, path: string): null {
+  if (typeof value === 'object' && value !== null) {
+    if (Array.isArray(value)) {
+      for (const [index, item] of value.entries()) {
+        if (item === undefined) throw refusal(`${path}[${index}]`, 'undefined');
+        refuse(item, `${path}[${index}]`);
+      }
+      return null;
+    }
+    const prototype: unknown = Object.getPrototypeOf(value);
+    if (prototype !== Object.prototype && prototype !== null)
+      throw refusal(path, `a ${value.constructor?.name ?? 'foreign object'}`);
+    for (const [key, item] of Object.entries(value)) refuse(item, `${path}.${key}`);
+  } else if (typeof value === 'number') {
+    if (!Number.isFinite(value)) throw refusal(path, String(value));
+  } else if (typeof value === 'bigint' || typeof value === 'symbol' || typeof value === 'function')
+    throw refusal(path, `a ${typeof value}`);
+  return null;
 }
 
 const refusal = (path: string, found: string) =>
@@ -46,42 +93,48 @@ export type PatchOperation =
   | { op: 'remove'; path: string };
 
 /** The operations that turn `from` into `to` (RFC 6902; paths are RFC 6901 pointers). */
-export function diff(from: Json, to: Json, path = ''): PatchOperation[] {
-  if (from === to) return [];
-  if (Array.isArray(from) && Array.isArray(to)) return diffArrays(from, to, path);
-  if (isObject(from) && isObject(to)) return diffObjects(from, to, path);
-  return [{ op: 'replace', path, value: to }];
+export function diff(from: Json, to: Json): PatchOperation[] {
+  const operations: PatchOperation[] = [];
+  compare(from, to, '', operations);
+  return operations;
+}
+
+function compare(from: Json, to: Json, path: string, operations: PatchOperation[]): void {
+  if (from === to) return;
+  if (Array.isArray(from) && Array.isArray(to)) compareArrays(from, to, path, operations);
+  else if (isObject(from) && isObject(to)) compareObjects(from, to, path, operations);
+  else operations.push({ op: 'replace', path, value: to });
 }
 
 type JsonObject = { [key: string]: Json };
 const isObject = (value: Json | undefined): value is JsonObject =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
-function diffObjects(from: JsonObject, to: JsonObject, path: string): PatchOperation[] {
-  const operations: PatchOperation[] = [];
+function compareObjects(from: JsonObject, to: JsonObject, path: string, operations: PatchOperation[]): void {
   for (const key of Object.keys(from))
     if (!Object.hasOwn(to, key)) operations.push({ op: 'remove', path: `${path}/${escapePart(key)}` });
-  for (const [key, value] of Object.entries(to)) {
+  for (const key of Object.keys(to)) {
+    const value = to[key] as Json;
     const before = Object.hasOwn(from, key) ? from[key] : undefined;
-    if (before === undefined) operations.push({ op: 'add', path: `${path}/${escapePart(key)}`, value });
-    else operations.push(...diff(before, value, `${path}/${escapePart(key)}`));
+    if (before === value) continue;
+    const at = `${path}/${escapePart(key)}`;
+    if (before === undefined) operations.push({ op: 'add', path: at, value });
+    else compare(before, value, at, operations);
   }
-  return operations;
 }
 
-function diffArrays(from: Json[], to: Json[], path: string): PatchOperation[] {
-  const operations: PatchOperation[] = [];
+function compareArrays(from: Json[], to: Json[], path: string, operations: PatchOperation[]): void {
   const shared = Math.min(from.length, to.length);
   for (let index = 0; index < shared; index++)
-    operations.push(...diff(from[index] as Json, to[index] as Json, `${path}/${index}`));
+    compare(from[index] as Json, to[index] as Json, `${path}/${index}`, operations);
   for (let index = from.length - 1; index >= shared; index--)
     operations.push({ op: 'remove', path: `${path}/${index}` });
   for (let index = shared; index < to.length; index++)
     operations.push({ op: 'add', path: `${path}/-`, value: to[index] as Json });
-  return operations;
 }
 
-const escapePart = (key: string): string => key.replaceAll('~', '~0').replaceAll('/', '~1');
+const escapePart = (key: string): string =>
+  key.includes('~') || key.includes('/') ? key.replaceAll('~', '~0').replaceAll('/', '~1') : key;
 const unescapePart = (part: string): string => part.replaceAll('~1', '/').replaceAll('~0', '~');
 
 /** `document` with the operations applied; the original is left as it was. */

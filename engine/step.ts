@@ -2,7 +2,6 @@ import { type ErrorRecord, FlydError, toErrorRecord, unrecoverable } from '#core
 import type { NewRun, Operation } from '#db/engine/index';
 import { continuation, newRun } from './continuation.ts';
 import { type Draft, note, type Rules, recordOf, snapshotOrPatch, timersText } from './draft.ts';
-import { toText } from './json.ts';
 import type { LiveRun, Mail } from './run.ts';
 import {
   begin,
@@ -29,6 +28,7 @@ export function step(
   const { machine } = run.definition;
   let moved: Moved;
   let json: Json;
+  let text: string;
   let standing: Standing;
   let next: NewRun | null;
   const before = run.json;
@@ -36,7 +36,8 @@ export function step(
     moved = run.snapshot === null ? begin(machine, run.input) : move(machine, run.snapshot, event);
     json = persist(machine, moved.snapshot);
     learn(run, event, json);
-    refuseLarge(json, run, rules);
+    text = JSON.stringify(json);
+    refuseLarge(text, run, rules);
     refuseLong(run, rules);
     refuseTwins(run, mail, moved.commands);
     standing = stand(moved.snapshot);
@@ -48,6 +49,7 @@ export function step(
   const from = run.snapshot === null ? null : run.state;
   run.snapshot = moved.snapshot;
   run.json = json;
+  draft.stored = { json, text };
   run.state = standing.state;
   run.seq += 1;
   run.tags = standing.tags;
@@ -66,14 +68,15 @@ export function step(
   draft.operations.push(...operations);
   draft.history.push({
     seq: run.seq,
-    event: toText(event, 'event'),
+    // What it carries was made plain where it came from.
+    event: JSON.stringify(event),
     fromState: from,
     toState: run.state,
-    effects: JSON.stringify(started),
+    effects: started.length === 0 ? '[]' : JSON.stringify(started),
     ms,
     error: recordOf(error ?? standing.error),
     timers: timersText(run),
-    ...snapshotOrPatch(run, before, json),
+    ...snapshotOrPatch(run, before, json, text),
   });
 }
 
@@ -173,30 +176,32 @@ export function spawn(
 
 /** Two live children of one id could not be told apart by their results. */
 function refuseTwins(run: LiveRun, mail: Mail, commands: readonly Command[]): void {
-  const live = new Set([
-    ...run.effects.keys(),
-    ...[...run.links].flatMap(([id, { settled }]) => (settled ? [] : [id])),
-  ]);
-  if ('child' in mail && mail.child !== null) live.delete(mail.child);
-  for (const command of commands) {
-    if (command.type === 'stop') live.delete(command.child);
+  const over = 'child' in mail ? mail.child : null;
+  const isLive = (child: string): boolean =>
+    child !== over && (run.effects.has(child) || run.links.get(child)?.settled === false);
+  for (const [index, command] of commands.entries()) {
     if (command.type === 'send' && command.timer !== null && command.child !== null)
       throw refused(
         `a delayed event to child '${command.child}'`,
         'use `after` in this machine, then sendTo',
       );
     if (command.type !== 'spawn') continue;
-    if (live.has(command.child))
-      throw refused(`a second live child '${command.child}'`, 'give each child an id of its own');
-    live.add(command.child);
+    const { child } = command;
+    const last = commands.findLast(
+      (other, at) => at < index && (other.type === 'spawn' || other.type === 'stop') && other.child === child,
+    );
+    if (last === undefined ? isLive(child) : last.type === 'spawn')
+      throw refused(`a second live child '${child}'`, 'give each child an id of its own');
   }
 }
 
 const refused = (what: string, hint: string): FlydError =>
   unrecoverable('machine_refused', `the machine asked for ${what}`, { hint });
 
-function refuseLarge(json: Json, run: LiveRun, { snapshotBytesMax }: Rules): void {
-  const bytes = Buffer.byteLength(JSON.stringify(json));
+function refuseLarge(text: string, run: LiveRun, { snapshotBytesMax }: Rules): void {
+  // UTF-8 takes at most three bytes for a unit of a string: most need not be counted.
+  if (text.length * 3 <= snapshotBytesMax) return;
+  const bytes = Buffer.byteLength(text);
   if (bytes > snapshotBytesMax)
     throw unrecoverable(
       'snapshot_too_large',

@@ -1,6 +1,6 @@
 import type { Holds } from './holds.ts';
 import type { Statements } from './statements.ts';
-import type { RefreshStatus } from './statuses.ts';
+import { createTellParents, type RefreshStatus } from './statuses.ts';
 
 /** What the end of a run, and of a wish for a child, means for the others. Called inside a transaction. */
 export interface Ending {
@@ -20,19 +20,37 @@ interface Result {
   continuedAs: number | null;
 }
 
+/** What there is of a run that ends; each 0 or 1. */
+interface Legacy {
+  effects: number;
+  timers: number;
+  events: number;
+  secrets: number;
+  children: number;
+  parents: number;
+  /** Others wait for its end, or one goes on for it. */
+  heirs: number;
+}
+
 export function createEnding(sql: Statements, holds: Holds, refreshStatus: RefreshStatus): Ending {
+  const refreshAbove = createTellParents(sql);
+
   /** A terminal run owes nothing any more, lets go of its children, and tells its parents. */
   function end(run: number, at: number): void {
-    sql.dropEffects.run(run);
-    sql.dropTimers.run(run);
-    sql.dropResults.run(run);
-    sql.dropSecrets.run(run);
-    for (const { childId } of sql.liveLinks.all(run) as { childId: string }[])
-      release(run, { childId, reason: 'parent ended', closing: true });
+    const has = sql.legacy.get(run) as Legacy;
+    if (has.effects) sql.dropEffects.run(run);
+    if (has.timers) sql.dropTimers.run(run);
+    if (has.events) sql.dropResults.run(run);
+    if (has.secrets) sql.dropSecrets.run(run);
+    if (has.children)
+      for (const { childId } of sql.liveLinks.all(run) as { childId: string }[])
+        release(run, { childId, reason: 'parent ended', closing: true });
+    if (!has.parents && !has.heirs) return;
     const result = sql.result.get(run) as Result;
     if (result.continuedAs !== null) moveTo(result.continuedAs, run);
     if (result.awaited === 1) holds.lift(run);
     tellParents(run, result, at);
+    refreshAbove(run);
   }
 
   /** Those who wanted this run's result want that of the run that goes on for it. */

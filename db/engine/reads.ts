@@ -5,9 +5,10 @@ import { once } from '../lazy.ts';
 import { write } from '../open.ts';
 import { lockWaitOf } from '../waiting.ts';
 import type { EffectRow, EventRow, LinkRow, RunRow, SecretRow, TimerRow } from './records.ts';
+import { rowsOf } from './rows.ts';
 import { definitions, effects, events, runLinks, runs, secrets, timers, type transitions } from './schema.ts';
 
-const { and, asc, desc, eq, inArray, isNull, isNotNull, sql } = orm;
+const { and, desc, eq, inArray, isNull, isNotNull, sql } = orm;
 
 export interface RunQuery {
   uid?: string;
@@ -107,87 +108,21 @@ export function createReads(db: Database) {
 
   // A query is built once: building it costs more than running it.
   const { placeholder } = sql;
-  const byId = once(() =>
-    query
-      .select(runColumns)
-      .from(runs)
-      .where(eq(runs.id, placeholder('id')))
-      .prepare(),
-  );
-  const byUid = once(() =>
-    query
-      .select(runColumns)
-      .from(runs)
-      .where(eq(runs.uid, placeholder('uid')))
-      .prepare(),
-  );
-  const secretsOf = once(() =>
-    query
-      .select({ ref: secrets.ref, value: secrets.value })
-      .from(secrets)
-      .where(eq(secrets.run, placeholder('run')))
-      .prepare(),
-  );
-  const effectsOf = once(() =>
-    query
-      .select()
-      .from(effects)
-      .where(eq(effects.run, placeholder('run')))
-      .prepare(),
-  );
-  const timersOf = once(() =>
-    query
-      .select()
-      .from(timers)
-      .where(eq(timers.run, placeholder('run')))
-      .prepare(),
-  );
-  const linksOf = once(() =>
-    query
-      .select()
-      .from(runLinks)
-      .where(eq(runLinks.parent, placeholder('parent')))
-      .prepare(),
-  );
+  const byId = rowsOf(db, runs, 'id = ?');
+  const byUid = rowsOf(db, runs, 'uid = ?');
+  const secretsOf = rowsOf(db, secrets, 'run = ?');
+  const effectsOf = rowsOf(db, effects, 'run = ?');
+  const timersOf = rowsOf(db, timers, 'run = ?');
+  const linksOf = rowsOf(db, runLinks, 'parent = ?');
+  const inboxOf = rowsOf(db, events, "run = ? AND direction = 'in' AND applied IS NULL ORDER BY id");
   const parentsOf = once(() =>
-    query
-      .select({ uid: runs.uid, endedAt: runs.endedAt })
-      .from(runLinks)
-      .innerJoin(runs, eq(runs.id, runLinks.parent))
-      .where(eq(runLinks.child, placeholder('child')))
-      .prepare(),
-  );
-  const inboxOf = once(() =>
-    query
-      .select({
-        id: events.id,
-        run: events.run,
-        event: events.event,
-        child: events.child,
-        epoch: events.epoch,
-      })
-      .from(events)
-      .where(and(eq(events.run, placeholder('run')), eq(events.direction, 'in'), isNull(events.applied)))
-      .orderBy(asc(events.id))
-      .prepare(),
+    db.prepare(`SELECT p.uid, p.ended_at IS NULL AS live FROM run_links l JOIN runs p ON p.id = l.parent
+      WHERE l.child = ?`),
   );
   const calledFor = once(() =>
-    query
-      .select({
-        id: runs.id,
-        cancel: sql<string | null>`CASE WHEN ${runs.cancelDelivered} THEN NULL ELSE ${runs.cancel} END`,
-        killed: runs.killed,
-      })
-      .from(runs)
-      .where(
-        and(
-          eq(runs.owner, placeholder('owner')),
-          isNull(runs.endedAt),
-          sql`((${runs.cancel} IS NOT NULL AND NOT ${runs.cancelDelivered}) OR ${runs.killed} IS NOT NULL OR EXISTS (
-          SELECT 1 FROM events v WHERE v.run = ${runs.id} AND v.direction = 'in' AND v.applied IS NULL))`,
-        ),
-      )
-      .prepare(),
+    db.prepare(`SELECT id, CASE WHEN cancel_delivered THEN NULL ELSE cancel END AS cancel, killed FROM runs r
+      WHERE owner = ? AND ended_at IS NULL AND ((cancel IS NOT NULL AND NOT cancel_delivered) OR killed IS NOT NULL
+        OR EXISTS (SELECT 1 FROM events v WHERE v.run = r.id AND v.direction = 'in' AND v.applied IS NULL))`),
   );
   const foreignChildren = once(() =>
     query
@@ -205,8 +140,8 @@ export function createReads(db: Database) {
   );
 
   return {
-    run: (id: number): RunRow | undefined => byId().get({ id }),
-    runByUid: (uid: string): RunRow | undefined => byUid().get({ uid }),
+    run: (id: number): RunRow | undefined => byId.get(id),
+    runByUid: (uid: string): RunRow | undefined => byUid.get(uid),
     runs(filter: RunQuery): RunRow[] {
       const conditions = [
         filter.uid === undefined ? undefined : eq(runs.uid, filter.uid),
@@ -225,19 +160,19 @@ export function createReads(db: Database) {
       return rows.reverse();
     },
     /** What the references in the run stand for. */
-    secrets: (run: number): SecretRow[] => secretsOf().all({ run }),
-    effects: (run: number): EffectRow[] => effectsOf().all({ run }),
-    timers: (run: number): TimerRow[] => timersOf().all({ run }),
-    links: (parent: number): LinkRow[] => linksOf().all({ parent }),
+    secrets: (run: number): SecretRow[] => secretsOf.all(run),
+    effects: (run: number): EffectRow[] => effectsOf.all(run),
+    timers: (run: number): TimerRow[] => timersOf.all(run),
+    links: (parent: number): LinkRow[] => linksOf.all(parent),
     parents: (child: number): { uid: string; live: boolean }[] =>
-      parentsOf()
-        .all({ child })
-        .map(({ uid, endedAt }) => ({ uid, live: endedAt === null })),
+      (parentsOf().all(child) as { uid: string; live: number }[]).map(({ uid, live }) => ({
+        ...{ uid, live: live === 1 },
+      })),
     /** Events to the run that it has not taken yet, in order. */
-    inbox: (run: number): EventRow[] => inboxOf().all({ run }),
+    inbox: (run: number): EventRow[] => inboxOf.all(run),
     /** Runs of this owner that have events to take, or a cancel to hear. */
     calledFor: (owner: string): { id: number; cancel: string | null; killed: string | null }[] =>
-      calledFor().all({ owner }),
+      calledFor().all(owner) as { id: number; cancel: string | null; killed: string | null }[],
     /** Live runs of this owner, oldest first. */
     ownedBy: (owner: string): number[] => ownedBy().all(owner) as number[],
     /** Runs of this owner that wait for another run's end before they begin. */

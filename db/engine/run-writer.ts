@@ -40,7 +40,7 @@ export function createRunWriter(
     const born: number[] = [];
     for (const operation of entry.operations) apply(run, entry, operation, born);
     if (row.ended !== null) ending.end(run, at);
-    if (row.status === null) refreshStatus(run);
+    else if (row.status === null) refreshStatus(run);
     else if (row.status !== entry.was) tellParents(run);
     return { run, held: true, last, born };
   }

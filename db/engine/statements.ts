@@ -113,7 +113,15 @@ const statements = {
   stillWanted: `SELECT (SELECT standalone FROM runs WHERE id = ?) OR EXISTS (
     SELECT 1 FROM run_links l JOIN runs p ON p.id = l.parent
     WHERE l.child = ? AND l.settled = 0 AND p.ended_at IS NULL AND (p.cancel IS NULL)) AS wanted`,
-  result: 'SELECT uid, status, output, error, awaited, continued_as AS continuedAs FROM runs WHERE id = ?',
+  result: `SELECT uid, status, output, error, awaited, continued_as AS continuedAs FROM runs WHERE id = ?`,
+  // One look for what most runs do not have at their end.
+  legacy: `SELECT EXISTS (SELECT 1 FROM effects WHERE run = r.id) AS effects,
+    EXISTS (SELECT 1 FROM timers WHERE run = r.id) AS timers, EXISTS (SELECT 1 FROM events WHERE run = r.id) AS events,
+    EXISTS (SELECT 1 FROM secrets WHERE run = r.id) AS secrets,
+    EXISTS (SELECT 1 FROM run_links WHERE parent = r.id AND settled = 0) AS children,
+    EXISTS (SELECT 1 FROM run_links WHERE child = r.id AND settled = 0) AS parents,
+    awaited OR continued_as IS NOT NULL AS heirs
+    FROM runs r WHERE id = ?`,
   insertEvent: `INSERT INTO events (run, direction, event, child, epoch, dedupe, at)
     VALUES (@run, @direction, @event, @child, @epoch, @dedupe, @at) ON CONFLICT DO NOTHING`,
   sendEvent: `INSERT INTO events (run, direction, event, dedupe, at)

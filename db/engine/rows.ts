@@ -1,0 +1,40 @@
+import type { Database } from 'better-sqlite3';
+import { orm } from '../drizzle.ts';
+import { once } from '../lazy.ts';
+
+type Table = Parameters<typeof orm.getTableName>[0] & { $inferSelect: object };
+
+/** Whole rows of a table, by what the placeholders of a condition stand for. */
+export interface Rows<Row> {
+  get(...given: unknown[]): Row | undefined;
+  all(...given: unknown[]): Row[];
+}
+
+/**
+ * Reads the rows of `table` for which `condition` (SQL, with `?`) holds, as drizzle would give them. Its round
+ * trip costs some ten times what SQLite takes for a row, and these are read for every run.
+ */
+export function rowsOf<T extends Table>(db: Database, table: T, condition: string): Rows<T['$inferSelect']> {
+  const columns = Object.entries(orm.getTableColumns(table));
+  const flags = columns.flatMap(([key, { dataType }]) => (dataType === 'boolean' ? [key] : []));
+  const list = columns.map(([key, { name }]) => `${name} AS "${key}"`).join(', ');
+  const statement = once(() =>
+    db.prepare<unknown[], Record<string, unknown>>(
+      `SELECT ${list} FROM ${orm.getTableName(table)} WHERE ${condition}`,
+    ),
+  );
+  const asTyped = (row: Record<string, unknown>): T['$inferSelect'] => {
+    for (const flag of flags) row[flag] = row[flag] === 1;
+    return row;
+  };
+  return {
+    get(...given) {
+      const row = statement().get(...given);
+      return row === undefined ? undefined : asTyped(row);
+    },
+    all: (...given) =>
+      statement()
+        .all(...given)
+        .map(asTyped),
+  };
+}
