@@ -47,7 +47,16 @@ export function writeResults(path: string, results: readonly Result[]): void {
   saveResults(path, results);
   for (const { case: title, subject, median, min, max, unit, runs } of results)
     console.log(
-      `${title.padEnd(28)} ${subject.padEnd(34)} ${String(median).padStart(9)} ${unit.padEnd(3)} (${min} to ${max}, ${runs} runs)`,
+      `${title.padEnd(28)} ${subject.padEnd(46)} ${String(median).padStart(9)} ${unit.padEnd(3)} (${min} to ${max}, ${runs} runs)`,
     );
   console.log(`written to ${path}`);
+}
+
+/** How each subject's median of one case compares with another subject's: the only figures to quote. */
+export function writeRatios(results: readonly Result[], title: string, to: string): void {
+  const base = results.find((one) => one.case === title && one.subject === to)?.median;
+  if (base === undefined) return;
+  console.log(`${title}, with ${to} as 1:`);
+  for (const { subject, median } of results.filter((one) => one.case === title))
+    console.log(`  ${subject.padEnd(52)} ${(median / base).toFixed(2)}`);
 }

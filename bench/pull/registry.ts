@@ -3,10 +3,10 @@ import { createServer } from 'node:http';
 import { join } from 'node:path';
 
 /**
- * A registry that serves one OCI layout and nothing else, for the peers: `registry.ts LAYOUT`. Prints its
- * port. Files are sent as they are, by the same kind of server that serves flyd its bucket.
+ * A registry that serves one OCI layout and nothing else, for the peers: `registry.ts LAYOUT ADDRESS`.
+ * Prints its port. Files are sent as they are, by the same kind of server that serves flyd its bucket.
  */
-const layout = process.argv[2] ?? '';
+const [, , layout = '', address = '127.0.0.1'] = process.argv;
 
 interface Descriptor {
   digest: string;
@@ -52,7 +52,7 @@ const server = createServer((request, response) => {
   if (request.method === 'HEAD') response.end();
   else createReadStream(blobPath(found.digest), { start, end, highWaterMark: 1024 * 1024 }).pipe(response);
 });
-server.listen(0, '127.0.0.1', () => {
-  const address = server.address();
-  console.log(typeof address === 'object' ? address?.port : address);
+server.listen(0, address, () => {
+  const listening = server.address();
+  console.log(typeof listening === 'object' ? listening?.port : listening);
 });

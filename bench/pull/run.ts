@@ -1,5 +1,6 @@
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
+import { pinned } from './cores.ts';
 
 /** What one command took. */
 export interface Taken {
@@ -12,9 +13,16 @@ export interface Taken {
 
 const figures = '%e %U %S %M';
 
+export interface Settings {
+  env?: Readonly<Record<string, string>>;
+  /** A list of processors for taskset(1); null: all. */
+  cores?: string | null;
+}
+
 /** Runs a shell command line and measures it by GNU time; throws with its words when it fails. */
-export function timed(command: string, env: NodeJS.ProcessEnv = {}): Taken {
-  const { status, stderr } = spawnSync('/usr/bin/time', ['-f', figures, 'bash', '-ec', command], {
+export function timed(command: string, { env = {}, cores = null }: Settings = {}): Taken {
+  const [time = '', ...args] = pinned(cores, '/usr/bin/time', '-f', figures, 'bash', '-ec', command);
+  const { status, stderr } = spawnSync(time, args, {
     encoding: 'utf8',
     env: { ...process.env, ...env },
     stdio: ['ignore', 'ignore', 'pipe'],
