@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { closeSync, ftruncateSync, mkdirSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ChainId, DiffId, Digest } from '#core/ids';
+import type { DriverName } from '#core/image';
 import { engineSet } from '#db/engine/index';
 import { imageSet } from '#db/images/index';
 import { openDatabase } from '#db/open';
@@ -11,6 +12,8 @@ export interface Crowd {
   blobs: number;
   endedRuns: number;
   activations: number;
+  /** Of the images; default `copy`. */
+  driver?: DriverName;
 }
 
 const sha = (text: string): string => `sha256:${createHash('sha256').update(text).digest('hex')}`;
@@ -23,7 +26,7 @@ const id = (kind: string, n: number): string => `${kind}-${n.toString(16).padSta
 export function fill(
   stateDir: string,
   mountRoot: string,
-  { images, blobs, endedRuns, activations }: Crowd,
+  { images, blobs, endedRuns, activations, driver = 'copy' }: Crowd,
 ): void {
   const db = openDatabase(join(stateDir, 'flyd.db'), [engineSet, imageSet]);
   const now = Date.now();
@@ -57,9 +60,9 @@ export function fill(
     for (let n = 0; n < images; n++) {
       const chain = sha(`chain ${n}`) as ChainId;
       const [imageId, volumeId] = [id('img', n), id('vol', n)];
-      volume.run(volumeId, 'copy', chain, perImage, 'sealed', `volume ${n}`, now, now);
-      image.run(imageId, `family-${n}`, source, 'copy', chain, volumeId, 'complete', `image ${n}`, now, now);
-      mkdirSync(join(stateDir, 'volumes/copy', volumeId, 'rootfs'), { recursive: true, mode: 0o700 });
+      volume.run(volumeId, driver, chain, perImage, 'sealed', `volume ${n}`, now, now);
+      image.run(imageId, `family-${n}`, source, driver, chain, volumeId, 'complete', `image ${n}`, now, now);
+      mkdirSync(join(stateDir, 'volumes', driver, volumeId, 'rootfs'), { recursive: true, mode: 0o700 });
       for (let position = 0; position < perImage; position++) {
         const digest = sha(`blob ${n} ${position}`) as Digest;
         const [key, etag, size] = [
@@ -84,14 +87,14 @@ export function fill(
     }
     for (let n = 0; n < activations; n++) {
       const act = id('act', n);
-      mkdirSync(join(stateDir, 'volumes/copy', act, 'rootfs'), { recursive: true, mode: 0o700 });
-      const rootfs = join(stateDir, 'volumes/copy', act, 'rootfs');
+      mkdirSync(join(stateDir, 'volumes', driver, act, 'rootfs'), { recursive: true, mode: 0o700 });
+      const rootfs = join(stateDir, 'volumes', driver, act, 'rootfs');
       active.run(
         ...[
           act,
           id('img', n),
           id('vol', n),
-          'copy',
+          driver,
           options,
           join(mountRoot, act),
           null,

@@ -3,7 +3,7 @@ import fs from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm, rmdir } from 'node:fs/promises';
 import { release, tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
-import { unrecoverable } from '#core/errors';
+import { FlydError, unrecoverable } from '#core/errors';
 import { DataArea } from '../erofs/data-area.ts';
 import { blockBytes } from '../erofs/format.ts';
 import { rootName } from '../erofs/lowers.ts';
@@ -57,6 +57,7 @@ export function createErofsDriver(options: LayeredOptions & { partsFolder: strin
       },
       async withFolders(roots, place, use) {
         await tidy(place, exec);
+        if (await overDetached(roots, use)) return;
         const names: string[] = [];
         try {
           for (const [index, root] of roots.entries()) {
@@ -74,6 +75,33 @@ export function createErofsDriver(options: LayeredOptions & { partsFolder: strin
     },
     options,
   );
+}
+
+/**
+ * By mounts that are attached nowhere: a kill leaves none, and nothing is to be unmounted. False when the
+ * kernel mounts no files (before Linux 6.12), or no overlay over such mounts (before 6.15).
+ */
+async function overDetached(
+  roots: readonly string[],
+  use: (lowers: readonly number[]) => Promise<void>,
+): Promise<boolean> {
+  const mounts: number[] = [];
+  try {
+    for (const root of roots) {
+      const mounted = mountDetached(join(root, imageName));
+      if (mounted === null) return false;
+      mounts.push(mounted);
+    }
+    await use(mounts);
+    return true;
+  } catch (error) {
+    // Whatever it is: if it is not the way of mounting, the other way meets it again, and says so.
+    if (error instanceof FlydError && ['driver_failed', 'driver_unsupported'].includes(error.code))
+      return false;
+    throw error;
+  } finally {
+    for (const mounted of mounts) close(mounted);
+  }
 }
 
 /** Unmounts the images that were mounted for an activation, and removes their mount points. */
@@ -149,18 +177,25 @@ async function probe(folder: string, privileged: boolean, exec: Exec): Promise<S
   return { usable: true, reason: 'the kernel mounts EROFS images', fix: null, warnings: [] };
 }
 
-/** By a mount that is attached nowhere, so that a kill leaves none. Null where the kernel mounts no files. */
+/** Null where the kernel mounts no files. */
 function showsRoot(image: string): boolean | null {
+  const mounted = mountDetached(image);
+  if (mounted === null) return null;
+  try {
+    return tryFstatat(mounted, Buffer.from(rootName), AT_SYMLINK_NOFOLLOW) !== null;
+  } finally {
+    close(mounted);
+  }
+}
+
+/** An fd of a read-only mount of the image that is attached nowhere; null where the kernel mounts no files. */
+function mountDetached(image: string): number | null {
   const context = fsopen('erofs');
   try {
     fsconfigSet(context, 'source', image);
+    fsconfigSet(context, 'ro', null);
     fsconfigCreate(context);
-    const mounted = fsmount(context, MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID);
-    try {
-      return tryFstatat(mounted, Buffer.from(rootName), AT_SYMLINK_NOFOLLOW) !== null;
-    } finally {
-      close(mounted);
-    }
+    return fsmount(context, MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID);
   } catch (error) {
     if (isErrno(error, 'ENOTBLK', 'EINVAL')) return null;
     throw error;

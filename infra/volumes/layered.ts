@@ -39,14 +39,15 @@ export interface LayerKind {
   /** How to fill the volume in `root`, over the folders of the volumes below, nearest first. */
   open(root: string, below: readonly string[]): OpenVolume;
   /**
-   * Makes the volumes (their folders, nearest first) readable as folders that hold `rootfs/`, below
-   * `place`, for as long as `use` takes: an overlay holds on to what it was mounted over. Gives `use` their
-   * names, relative to the driver's folder.
+   * Makes the volumes (their folders, nearest first) readable as folders that hold `rootfs/`, for as long as
+   * `use` takes: an overlay holds on to what it was mounted over. Gives `use` fds of them, or their names
+   * relative to the driver's folder, below `place` where they must be made. Calls it again in the other way
+   * when the kernel does not take the first.
    */
   withFolders(
     roots: readonly string[],
     place: string,
-    use: (names: readonly string[]) => Promise<void>,
+    use: (lowers: readonly (string | number)[]) => Promise<void>,
   ): Promise<void>;
   /** Takes away what a killed `withFolders` left below `place`. */
   tidy(place: string): Promise<void>;
@@ -59,6 +60,7 @@ export interface LayerKind {
 export function createLayeredDriver(kind: LayerKind, options: LayeredOptions): VolumeDriver {
   const { folder, exec, privileged, methods } = options;
   const { name } = kind;
+  let isUsable = false;
   const can = { attachDevice: false, grow: false };
   const placeOf = (id: string): string => {
     checkId(id);
@@ -97,12 +99,14 @@ export function createLayeredDriver(kind: LayerKind, options: LayeredOptions): V
     probe: () => kind.probe(),
 
     async ready() {
-      const support = await kind.probe();
-      if (!support.usable)
+      // A kernel does not unlearn: it is asked once, for each activation comes here three times.
+      const support = isUsable ? null : await kind.probe();
+      if (support?.usable === false)
         throw unrecoverable('driver_unavailable', support.reason, {
           subject: name,
           hint: support.fix ?? undefined,
         });
+      isUsable = true;
       await ensurePrivate(folder);
     },
 

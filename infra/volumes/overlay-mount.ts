@@ -21,8 +21,8 @@ export interface OverlayMount {
   target: string;
   /** The folder that all the names below are in: names, not paths, keep the options short. */
   folder: string;
-  /** Names of the lower folders, nearest first. */
-  lowers: readonly string[];
+  /** The lower folders, nearest first: names, or fds, also of mounts that are attached nowhere (Linux 6.15). */
+  lowers: readonly (string | number)[];
   upper: string;
   work: string;
   flags: MountFlags;
@@ -73,14 +73,19 @@ export async function mountOverlay(
 /** False when this kernel, or the length of a path, does not allow this way. */
 function mountByFsconfig(overlay: OverlayMount, op: string): boolean {
   const path = (name: string): string => `${overlay.folder}/${name}`;
-  const longest = [...overlay.lowers, overlay.upper, overlay.work].map(path);
-  if (longest.some((p) => Buffer.byteLength(p) > fsconfigValueMax)) return false;
+  const lowers = overlay.lowers.map((lower) => (typeof lower === 'number' ? lower : path(lower)));
+  const paths = [
+    ...lowers.filter((lower) => typeof lower === 'string'),
+    path(overlay.upper),
+    path(overlay.work),
+  ];
+  if (paths.some((p) => Buffer.byteLength(p) > fsconfigValueMax)) return false;
   const context = openContext();
   if (context === null) return false;
   try {
     fsconfigSet(context, 'source', overlay.source);
     for (const [key, value] of Object.entries(safety)) fsconfigSet(context, key, value);
-    for (const lower of overlay.lowers) if (!addLower(context, path(lower))) return false;
+    for (const lower of lowers) if (!addLower(context, lower)) return false;
     fsconfigSet(context, 'upperdir', path(overlay.upper));
     fsconfigSet(context, 'workdir', path(overlay.work));
     fsconfigCreate(context);
@@ -106,14 +111,14 @@ function openContext(): number | null {
 }
 
 /** False when the kernel does not know `lowerdir+`; told from a bad folder by the kernel's own words. */
-function addLower(context: number, path: string): boolean {
+function addLower(context: number, lower: string | number): boolean {
   try {
-    fsconfigSet(context, 'lowerdir+', path);
+    fsconfigSet(context, 'lowerdir+', lower);
     return true;
   } catch (error) {
     const unknown =
       isErrno(error, 'EINVAL') && fsMessages(context).every((m) => /Unknown parameter/i.test(m));
-    if (unknown) return false;
+    if (unknown || (typeof lower === 'number' && isErrno(error, 'EINVAL'))) return false;
     throw error;
   }
 }
@@ -129,9 +134,10 @@ function attach(context: number, { target, flags }: OverlayMount): void {
   }
 }
 
-/** False when the options are longer than a page. */
+/** False when the options are longer than a page, or a lower folder has no name. */
 async function mountByNames(overlay: OverlayMount, exec: Exec, op: string): Promise<boolean> {
   const { source, target, folder, lowers, upper, work, flags } = overlay;
+  if (lowers.some((lower) => typeof lower === 'number')) return false;
   const data = [
     ...Object.entries(safety).map(([key, value]) => `${key}=${value}`),
     `lowerdir=${lowers.join(':')}`,

@@ -1,0 +1,105 @@
+# Runs in a guest: pulls one family by flyd's devmapper driver, then by containerd's devmapper snapshotter, each
+# into a new thin pool, and prints what the kernel counted: `subject,what,count`, a line each.
+#
+#   inside.sh NODE IMAGE FAMILY CONTAINERD
+set -euo pipefail
+node=$1 image=$2 family=$3 containerd=$4
+export DM_DISABLE_UDEV=1
+tracing=/sys/kernel/tracing
+mountpoint -q "$tracing" || mount -t tracefs tracefs "$tracing"
+block_sectors=128 # 64 KiB, flyd's and containerd's usual
+pool=bench
+
+new_pool() {
+  blkdiscard /dev/vm/data
+  dd if=/dev/zero of=/dev/vm/meta bs=4096 count=1 status=none conv=fsync
+  local sectors
+  sectors=$(blockdev --getsz /dev/vm/data)
+  dmsetup create "$pool" --table "0 $sectors thin-pool /dev/vm/meta /dev/vm/data $block_sectors 1000"
+}
+
+# Of both disks: requests and sectors written, flushes (Documentation/block/stat.rst).
+disks() { cat /sys/class/block/"$(basename "$(readlink -f /dev/vm/data)")"/stat /sys/class/block/"$(basename "$(readlink -f /dev/vm/meta)")"/stat; }
+written() { disks | awk '{ sectors += $7; writes += $5; flushes += $16 } END { print sectors * 512, writes, flushes }'; }
+
+count() { # SUBJECT COMMAND...: what the kernel does for it, until all is on the disk
+  local subject=$1
+  shift
+  sync
+  local before after
+  before=$(written)
+  echo >"$tracing/trace"
+  echo 8192 >"$tracing/buffer_size_kb"
+  echo 'cmd >= 0xc138fd00 && cmd <= 0xc138fdff' >"$tracing/events/syscalls/sys_enter_ioctl/filter"
+  echo 1 >"$tracing/events/syscalls/sys_enter_ioctl/enable"
+  "$@"
+  sync
+  echo 0 >"$tracing/events/syscalls/sys_enter_ioctl/enable"
+  after=$(written)
+  awk -v subject="$subject" -v before="$before" -v after="$after" '
+    /cmd: / {
+      match($0, /cmd: (0x)?c138fd[0-9a-f][0-9a-f]/)
+      code = substr($0, RSTART + RLENGTH - 2, 2)
+      all++
+      kind[code]++
+    }
+    END {
+      split(before, b, " "); split(after, a, " ")
+      print subject ",bytes written," a[1] - b[1]
+      print subject ",write requests," a[2] - b[2]
+      print subject ",flushes," a[3] - b[3]
+      print subject ",device-mapper calls," all + 0
+      print subject ",messages to the pool," kind["0e"] + 0
+      print subject ",devices made," kind["03"] + 0
+      print subject ",suspends and resumes," kind["06"] + 0
+    }' "$tracing/trace"
+  # thin-pool status: transaction, used/total metadata blocks, used/total data blocks
+  dmsetup status "$pool" | awk -v subject="$subject" '{
+    split($5, meta, "/"); split($6, data, "/")
+    print subject ",thin blocks of 64 KiB," data[1]
+    print subject ",metadata blocks of 4 KiB," meta[1]
+  }'
+}
+
+flyd() { "$node" bin/flyd.js "$@" --state-dir /run/flyd --mount-root /run/images; }
+pull_flyd() {
+  flyd pull "$family" --source s3://images --endpoint "$endpoint" --anonymous --driver devmapper \
+    --pool "$pool" --volume-size 4G --json >/run/flyd.json
+}
+
+ctr() { "$containerd/ctr" --address /run/ctd/sock --namespace bench "$@"; }
+pull_containerd() {
+  ctr images pull --plain-http --snapshotter devmapper "$1" >/run/ctr.log 2>&1 || { cat /run/ctr.log /run/ctd.log >&2; return 1; }
+  mkdir -p /run/tree
+  ctr images mount --rw --snapshotter devmapper "$1" /run/tree >/dev/null
+}
+
+"$node" bin/flyd.js s3 serve "$image/s3" --json >/run/served.json &
+"$node" bench/pull/registry.ts "$image/oci" 127.0.0.1 >/run/registry.port &
+until [ -s /run/served.json ] && [ -s /run/registry.port ]; do sleep 0.5; done
+endpoint=$("$node" -p "JSON.parse(require('fs').readFileSync('/run/served.json', 'utf8')).endpoint")
+
+new_pool
+count flyd pull_flyd
+umount /run/images/*
+dmsetup ls --target thin | cut -f1 | xargs -r -n1 dmsetup remove
+dmsetup remove "$pool"
+
+new_pool
+mkdir -p /run/ctd
+cat >/run/ctd/config.toml <<END
+version = 3
+root = "/run/ctd/root"
+state = "/run/ctd/state"
+disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images", "io.containerd.cri.v1.runtime", "io.containerd.nri.v1.nri"]
+[grpc]
+  address = "/run/ctd/sock"
+[plugins."io.containerd.snapshotter.v1.devmapper"]
+  root_path = "/run/ctd/devmapper"
+  pool_name = "$pool"
+  base_image_size = "4GB"
+  fs_type = "ext4"
+END
+"$containerd/containerd" --config /run/ctd/config.toml >/run/ctd.log 2>&1 &
+until ctr version >/dev/null 2>&1; do sleep 0.5; done
+count containerd pull_containerd "127.0.0.1:$(cat /run/registry.port)/bench/$family:$family"
