@@ -62,7 +62,7 @@ process.exitCode = misses.length === 0 ? 0 : 1;
 async function measure(driver: DriverName, work: string): Promise<void> {
   const [stateDir, mountRoot] = [join(work, 'state'), join(work, 'mnt')];
   const where = ['--state-dir', stateDir, '--mount-root', mountRoot];
-  const command = (...args: string[]): string[] => [join(root, 'dist/cli/main.js'), ...args, ...where];
+  const command = (...args: string[]): string[] => [join(root, 'dist/bundle/main.js'), ...args, ...where];
   const run = (...args: string[]): string =>
     execFileSync(process.execPath, command(...args), { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
   const record = (title: string, list: readonly number[], target?: number): void => {

@@ -60,7 +60,7 @@ const unpack = (folder: string): string =>
     .join('\n');
 
 function subjects(endpoint: string): Subject[] {
-  const flyd = `${process.execPath} ${join(root, 'dist/cli/main.js')}`;
+  const flyd = `${process.execPath} ${join(root, 'dist/bundle/main.js')}`;
   const files = (name: string, sync: (folder: string) => string): Subject => ({
     name: `tar, ${name}`,
     version: 'GNU',
@@ -126,7 +126,7 @@ async function inBackground(script: string, folder: string): Promise<{ seconds: 
 mkdirSync(out, { recursive: true });
 execFileSync(process.execPath, [join(root, 'scripts/build.ts')], { cwd: root, stdio: 'ignore' });
 const work = mkdtempSync(join(values.work ?? out, 'neighbour-'));
-const cli = join(root, 'dist/cli/main.js');
+const cli = join(root, 'dist/bundle/main.js');
 const s3 = await serve(process.execPath, [cli, 's3', 'serve', join(values.image, 's3'), '--port', '0']);
 const disk = ownDisk(work, 10);
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));

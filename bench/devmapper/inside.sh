@@ -99,6 +99,10 @@ disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images", 
   pool_name = "$pool"
   base_image_size = "4GB"
   fs_type = "ext4"
+[[plugins."io.containerd.transfer.v1.local".unpack_config]]
+  differ = "walking"
+  platform = "linux/$("$node" -p 'process.arch === "x64" ? "amd64" : process.arch')"
+  snapshotter = "devmapper"
 END
 "$containerd/containerd" --config /run/ctd/config.toml >/run/ctd.log 2>&1 &
 until ctr version >/dev/null 2>&1; do sleep 0.5; done
