@@ -3,6 +3,7 @@ export * from './sys/attributes.ts';
 export * from './sys/constants.ts';
 export * from './sys/data.ts';
 export * from './sys/decoders.ts';
+export * from './sys/device-mapper.ts';
 export * from './sys/directory.ts';
 export { errnoName, isErrno, printable, SysError } from './sys/error.ts';
 export { check } from './sys/libc.ts';

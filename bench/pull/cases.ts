@@ -37,10 +37,15 @@ export function subjectsOf(name: CaseName, places: Places, peer: Peer): (Subject
         ...floorSubjects(places, 'golang-zstd'),
       ];
     case 'second': {
-      const before = 'golang';
+      const [before, fromRegistry] = ['golang', true];
       return layered.flatMap((driver) => [
-        flydSubject(places, driver, { family: 'python', before, title: 'two layers there' }),
-        flydSubject(places, driver, { family: 'python-own', before, title: 'its own layers alone' }),
+        flydSubject(places, driver, { family: 'python', before, fromRegistry, title: 'two layers there' }),
+        flydSubject(places, driver, {
+          family: 'python-own',
+          before,
+          fromRegistry,
+          title: 'its own layers alone',
+        }),
       ]);
     }
     case 'tenfold':

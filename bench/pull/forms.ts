@@ -36,8 +36,8 @@ export const formsOf = (image: string): Forms => ({
 
 /**
  * Other forms of a real image, made once and kept in `into`: `golang` and `python` as they are,
- * `golang-zstd` with the same layers as zstd, `python-own` with only those that golang lacks, and
- * `golang-tenfold`, ten times all layers, each with one more file, so that none is there twice.
+ * `golang-zstd` with the same layers as zstd, `python-own` (a tag alone) with only the layers that golang
+ * lacks, and the family `golang-tenfold`, ten times all layers, each with one more file, so that none is there twice.
  */
 export function otherForms(image: string, into: string): Forms {
   if (existsSync(into)) return formsOf(into);
@@ -52,8 +52,6 @@ export function otherForms(image: string, into: string): Forms {
   const [golang, python] = ['golang', 'python'].map(from.layersOf) as [string[], string[]];
   for (const layer of golang) add('golang', basename(layer), layer);
   for (const layer of python) add('python', basename(layer), layer);
-  const names = new Set(golang.map((layer) => basename(layer)));
-  for (const layer of python) if (!names.has(basename(layer))) add('python-own', basename(layer), layer);
   mkdirSync(join(bucket, 'golang-zstd'));
   for (const layer of golang) {
     const target = join(bucket, 'golang-zstd', basename(layer).replace(/gz$/, 'zst'));
@@ -82,7 +80,7 @@ interface Descriptor {
   annotations?: Record<string, string>;
 }
 
-/** The layout as it is, and with a tag `golang-zstd` more. */
+/** The layout as it is, and with the tags `golang-zstd` and `python-own` more. */
 function layOut(from: string, to: string, zstd: readonly string[]): void {
   const blobs = (layout: string): string => join(layout, 'blobs/sha256');
   mkdirSync(blobs(to), { recursive: true });
@@ -93,19 +91,48 @@ function layOut(from: string, to: string, zstd: readonly string[]): void {
     writeFileSync(join(blobs(to), hex), bytes);
     return { mediaType, digest: `sha256:${hex}`, size: bytes.length };
   };
+  const read = <Document>({ digest }: Descriptor): Document =>
+    JSON.parse(readFileSync(join(blobs(from), digest.slice('sha256:'.length)), 'utf8')) as Document;
   const index = JSON.parse(readFileSync(join(from, 'index.json'), 'utf8')) as { manifests: Descriptor[] };
-  const tag = 'org.opencontainers.image.ref.name';
-  const golang = index.manifests.find(({ annotations }) => annotations?.[tag] === 'golang');
-  if (golang === undefined) throw new Error(`${from} has no tag golang`);
-  const read = readFileSync(join(blobs(from), golang.digest.slice('sha256:'.length)), 'utf8');
-  const manifest = JSON.parse(read) as { layers: Descriptor[] };
-  manifest.layers = zstd.map((layer) =>
-    put(readFileSync(layer), 'application/vnd.oci.image.layer.v1.tar+zstd'),
-  );
-  const made = put(Buffer.from(JSON.stringify(manifest)), golang.mediaType);
-  index.manifests.push({ ...made, annotations: { [tag]: 'golang-zstd' } });
+  const tagName = 'org.opencontainers.image.ref.name';
+  const [golang, python] = ['golang', 'python'].map((tag) => {
+    const found = index.manifests.find(({ annotations }) => annotations?.[tagName] === tag);
+    if (found === undefined) throw new Error(`${from} has no tag ${tag}`);
+    return { mediaType: found.mediaType, manifest: read<Manifest>(found) };
+  }) as [Tagged, Tagged];
+  const tag = (name: string, { mediaType, manifest }: Tagged, layers: Descriptor[]): void => {
+    const diffIds = read<Config>(manifest.config).rootfs.diff_ids;
+    // Of other layers the first differ: what is kept are the last.
+    const config = {
+      ...read<Config>(manifest.config),
+      rootfs: { type: 'layers', diff_ids: diffIds.slice(-layers.length) },
+    };
+    const made = { ...manifest, config: put(json(config), manifest.config.mediaType), layers };
+    index.manifests.push({ ...put(json(made), mediaType), annotations: { [tagName]: name } });
+  };
+  const asZstd = zstd.map((layer) => put(readFileSync(layer), 'application/vnd.oci.image.layer.v1.tar+zstd'));
+  tag('golang-zstd', golang, asZstd);
+  const known = new Set(golang.manifest.layers.map(({ digest }) => digest));
+  const own = python.manifest.layers.filter(({ digest }) => !known.has(digest));
+  tag('python-own', python, own);
   writeFileSync(join(to, 'index.json'), JSON.stringify(index));
 }
+
+interface Manifest {
+  config: Descriptor;
+  layers: Descriptor[];
+}
+
+interface Config {
+  rootfs: { type: string; diff_ids: string[] };
+}
+
+interface Tagged {
+  mediaType: string;
+  manifest: Manifest;
+}
+
+const json = (document: unknown): Buffer => Buffer.from(JSON.stringify(document));
 
 const shell = (script: string): void => void execFileSync('bash', ['-o', 'pipefail', '-ec', script]);
 

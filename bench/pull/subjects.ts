@@ -38,6 +38,8 @@ export interface Places {
 export interface Task {
   family: string;
   before?: string;
+  /** From the registry, whose digests say beforehand what is there already; else from the bucket. */
+  fromRegistry?: boolean;
   /** Added to the subject's name. */
   title?: string;
 }
@@ -47,7 +49,7 @@ export const named = (name: string, { title }: Task): string =>
 
 /** flyd as it is published, with one of its drivers: fetched, verified, activated; what it made is synced. */
 export function flydSubject(places: Places, driver: string, task: Task): Subject {
-  const { root, endpoint, access, keys, cores } = places;
+  const { root, endpoint, access, keys, registry, cores } = places;
   const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
   const flyd = `${process.execPath} ${join(root, 'dist/bundle/main.js')}`;
   return {
@@ -56,8 +58,12 @@ export function flydSubject(places: Places, driver: string, task: Task): Subject
     fetches: true,
     async pull(work) {
       const where = `--state-dir ${work}/state --mount-root ${work}/mnt --driver ${driver}`;
+      const source = (family: string): string =>
+        task.fromRegistry === true
+          ? `${registry}/bench/${family}:${family} --insecure`
+          : `${family} --source s3://images --endpoint ${endpoint} ${access}`;
       const pull = (family: string, ...more: string[]): string =>
-        `${flyd} pull ${family} --source s3://images --endpoint ${endpoint} ${access} ${where} ${more.join(' ')}`;
+        `${flyd} pull ${source(family)} ${where} ${more.join(' ')}`;
       const settings = { env: keys, cores };
       if (task.before !== undefined) {
         timed(pull(task.before, '--no-activate'), settings);

@@ -176,6 +176,9 @@ function refusalReply(error: S3Error, message: IncomingMessage): Reply {
   };
 }
 
+/** What is read of a file at a time: with Node's 64 KiB, a large object comes at a third of the speed. */
+const readBytes = 1024 * 1024;
+
 async function send(
   reply: Reply,
   message: IncomingMessage,
@@ -198,7 +201,12 @@ async function send(
     return;
   }
   try {
-    const content = body.file.createReadStream({ start: body.start, end: body.end, autoClose: false });
+    const content = body.file.createReadStream({
+      start: body.start,
+      end: body.end,
+      autoClose: false,
+      highWaterMark: readBytes,
+    });
     content.on('data', (chunk) => {
       outcome.bytes += chunk.length;
     });

@@ -4,7 +4,7 @@ import { FlydError, recoverable, unrecoverable } from '#core/errors';
 import { errnoOf, fileError } from '../durable.ts';
 import { type Exec, stderrOf } from '../exec.ts';
 import { describeHolders, deviceText, holdersOfDevice } from '../holders.ts';
-import { isErrno, mknodat, S_IFBLK } from '../sys.ts';
+import { dmStatus, isErrno, mknodat, S_IFBLK } from '../sys.ts';
 import { parseTargetLine, type TargetLine } from './dm-status.ts';
 import { type DmDevice, readDmDevices } from './dm-sysfs.ts';
 import { exists } from './folders.ts';
@@ -116,7 +116,14 @@ export function createDm({ exec, udevControl = '/run/udev/control', busyMs = 5_0
     resume,
     findByName: async (name) => (await readDmDevices()).find((device) => device.name === name) ?? null,
     table: (name, op) => line(['table'], name, op),
-    status: (name, op) => line(['status', '--noflush'], name, op),
+    async status(name, op) {
+      // Asked for around each change of a pool: by the kernel's own call, where that works.
+      try {
+        return parseTargetLine(dmStatus(name) ?? '');
+      } catch {
+        return line(['status', '--noflush'], name, op);
+      }
+    },
     async reload(name, table, op) {
       // Not flushed: a full pool would never come to the end of what waits for room.
       await run(['suspend', '--noflush', '--nolockfs', ...(await udevArgs()), name], op, name);

@@ -75,6 +75,7 @@ export function createThinStage(folder: string, store: ThinStore, pool: Pool, ex
         await pool.assertHealthy(op);
         throw error;
       }
+      // Before anything gives blocks back: a pool that was full must not look well again.
       await pool.assertHealthy(op);
     },
 

@@ -92,7 +92,7 @@ export function createThinStore({ folder, pool, dm, exec }: ThinStoreOptions): T
     }
   };
 
-  /** The device ids that were in the pool when this process first looked. */
+  /** The device ids that were in an adopted pool when this process first looked. */
   let seen: number[] | null = null;
 
   const store: ThinStore = {
@@ -214,12 +214,15 @@ export function createThinStore({ folder, pool, dm, exec }: ThinStoreOptions): T
   };
   return store;
 
-  /** The device ids in the pool's metadata, read from a metadata snapshot; empty without the tool for it. */
+  /**
+   * The device ids of others in an adopted pool, read from its metadata once, because each look makes the pool
+   * commit twice; empty without the tool for it. A device that comes later, or whose record was lost, is refused
+   * by the kernel when its number is asked for. In a pool of our own everything has a record.
+   */
   async function poolDevices(op: string): Promise<number[]> {
     const { record } = await pool.ready(op);
-    // In a pool of our own, whatever came later has a record.
-    if (seen !== null && record.kind !== 'adopted') return seen;
-    seen = (await readPoolDevices({ record, pool, dm, exec }, op)) ?? [];
+    if (record.kind !== 'adopted') return [];
+    seen ??= (await readPoolDevices({ record, pool, dm, exec }, op)) ?? [];
     return seen;
   }
 }

@@ -18,7 +18,7 @@ import { fileURLToPath } from 'node:url';
 import { FlydError } from '#core/errors';
 import { createExec } from '#infra/exec';
 import { deviceText } from '#infra/holders';
-import { mknodat, S_IFBLK } from '#infra/sys';
+import { dmStatus, mknodat, S_IFBLK } from '#infra/sys';
 import { parsePoolStatus, parseTargetLine } from '#infra/volumes/dm-status';
 import { createDrivers, type PoolOptions } from '#infra/volumes/index';
 import { hasDeviceMapper, newId, newSubject, run, type Subject, testPool } from './volumes/subject.ts';
@@ -118,6 +118,14 @@ check('block devices are taken only when blank, and known again', testPool, asyn
   await assert.rejects(other.driver.ready(), hasCode('pool_refused'), "another pool's superblock");
   await again.byName.devmapper.ready();
   run('dmsetup', 'remove', ...udev, dmName);
+});
+
+check("the kernel's own word on a pool is dmsetup's", testPool, async (s) => {
+  const { dmName } = recordOf(s);
+  const said = run('dmsetup', 'status', '--noflush', dmName).trim();
+  assert.equal(dmStatus(dmName)?.trim(), said);
+  assert.match(said, / thin-pool /);
+  assert.throws(() => dmStatus('flyd-there-is-none'), /ENXIO/);
 });
 
 check('an adopted pool is shared: what others have in it stays', testPool, async (s) => {
