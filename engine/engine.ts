@@ -119,16 +119,18 @@ export function openEngine(options: EngineOptions): Engine {
     { change, signal }: { change: Interest['change']; signal: AbortSignal | undefined },
     isOver: (row: RunRow) => boolean,
   ): Promise<RunView<D>> {
-    const { id: run } = rowOf(id);
-    if (lock === null && !isOver(rowOf(id))) own();
+    let row = rowOf(id);
+    if (isOver(row)) return viewOf(reads, row);
+    if (lock === null) own();
+    const { id: run } = row;
     const unwatch = host.watch(run);
     try {
-      for (;;) {
-        const row = rowOf(id);
-        if (isOver(row)) return viewOf(reads, row);
+      while (!isOver(row)) {
         if (closing !== null) throw aborted('interrupted', 'the engine is closing', { subject: id });
         await waiters.next({ run, change }, signal);
+        row = rowOf(id);
       }
+      return viewOf(reads, row);
     } finally {
       unwatch();
     }

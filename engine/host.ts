@@ -326,7 +326,8 @@ export class Host {
     this.#reconcile(run);
     // A failure may free a place in a queue: its own, or that of a run above it.
     over.look ||=
-      run.ended !== null ||
+      committed.reached ||
+      (run.ended !== null && run.queue !== null) ||
       run.parked !== null ||
       write.operations.some(
         ({ type }) => type.startsWith('child.') || type.startsWith('event.') || type === 'effect.fail',

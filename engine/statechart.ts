@@ -44,17 +44,15 @@ export interface Standing {
 
 /** The first snapshot and what it asks for. Throws what the machine threw. */
 export function begin(machine: AnyStateMachine, input: Json): Moved {
-  const actions: RawAction[] = [];
-  const snapshot = machine.getInitialSnapshot(inertScope(actions), input as never) as Snapshot;
+  const { snapshot, actions } = inertly((scope) => machine.getInitialSnapshot(scope, input as never));
   if (snapshot.status === 'error') throw snapshot.error;
   return moved(snapshot, actions, {});
 }
 
 /** The next snapshot after `event`. Throws what a guard or an action threw; a poisoned event, not a retry. */
 export function move(machine: AnyStateMachine, snapshot: Snapshot, event: MachineEvent): Moved {
-  const actions: RawAction[] = [];
-  const next = machine.transition(snapshot, event as never, inertScope(actions)) as Snapshot;
-  return moved(next, actions, snapshot.children);
+  const next = inertly((scope) => machine.transition(snapshot, event as never, scope));
+  return moved(next.snapshot, next.actions, snapshot.children);
 }
 
 /** Logic of an actor that is nobody: it only lends its name to what a transition asks for. */
@@ -64,25 +62,33 @@ const nobody: ActorLogic<LogicSnapshot<undefined>, AnyEventObject> = {
   getPersistedSnapshot: (snapshot) => snapshot,
 };
 
+/** One for all transitions, as long as none gives it children that are known by a system id. */
+let self = createActor(nobody);
+
 /**
- * Where a transition happens, as in XState's own `transition()`: nothing is done, the actions are gathered.
- * That one makes an actor of the machine each time, and so computes its first snapshot once more, for nothing.
+ * Does the work where XState's own `transition()` would: nothing is carried out, the actions are gathered. That
+ * one makes an actor of the machine each time, and so computes its first snapshot once more, for nothing.
  */
-function inertScope(actions: RawAction[]): AnyActorScope {
-  const self = createActor(nobody);
-  return {
+function inertly(work: (scope: AnyActorScope) => unknown): { snapshot: Snapshot; actions: RawAction[] } {
+  const actions: RawAction[] = [];
+  const { system } = self;
+  const scope = {
     self,
-    system: self.system,
+    system,
     id: '',
     sessionId: '',
     logger() {},
     defer() {},
     emit() {},
     stopChild() {},
-    actionExecutor(action) {
-      actions.push(action);
-    },
-  } as AnyActorScope;
+    actionExecutor: (action: RawAction) => void actions.push(action),
+  };
+  try {
+    return { snapshot: work(scope as unknown as AnyActorScope) as Snapshot, actions };
+  } finally {
+    // The next run may have a child of the same system id.
+    if (Object.keys(system.getAll()).length > 0) self = createActor(nobody);
+  }
 }
 
 /** A child that is spawned while context is computed is in the snapshot, and nothing says that it is to start. */

@@ -56,7 +56,10 @@ export function step(
   for (const tag of standing.tags) run.tagsLast[tag] = run.seq;
   const started: string[] = [];
   const operations = settle(run, mail);
-  for (const command of moved.commands) operations.push(...carry(run, command, started, draft, rules));
+  for (const command of moved.commands) {
+    const operation = carry(run, command, started, draft, rules);
+    if (operation !== null) operations.push(operation);
+  }
   if (standing.outcome !== 'active') {
     run.ended = standing.outcome;
     run.output = standing.output;
@@ -104,37 +107,43 @@ function settle(run: LiveRun, mail: Mail): Operation[] {
   return operations;
 }
 
-function carry(run: LiveRun, command: Command, started: string[], draft: Draft, rules: Rules): Operation[] {
+function carry(
+  run: LiveRun,
+  command: Command,
+  started: string[],
+  draft: Draft,
+  rules: Rules,
+): Operation | null {
   switch (command.type) {
     case 'spawn':
       started.push(nameOf(command));
-      return [spawn(run, command, rules)];
+      return spawn(run, command, rules);
     case 'stop': {
       const { child } = command;
-      if (run.effects.delete(child)) return [{ type: 'effect.drop', child }];
+      if (run.effects.delete(child)) return { type: 'effect.drop', child };
       const link = run.links.get(child);
-      if (link === undefined || link.settled) return [];
+      if (link === undefined || link.settled) return null;
       run.links.delete(child);
-      return [{ type: 'child.release', childId: child, reason: 'its parent stopped it', closing: false }];
+      return { type: 'child.release', childId: child, reason: 'its parent stopped it', closing: false };
     }
     case 'schedule': {
       const { timer, event, delayMs } = command;
       const epoch = ++run.epoch;
       const dueAt = rules.now + delayMs;
       run.timers.set(timer, { epoch, event, dueAt });
-      return [{ type: 'timer.put', timer, epoch, event: JSON.stringify(event), dueAt }];
+      return { type: 'timer.put', timer, epoch, event: JSON.stringify(event), dueAt };
     }
     case 'unschedule':
-      return run.timers.delete(command.timer) ? [{ type: 'timer.drop', timer: command.timer }] : [];
+      return run.timers.delete(command.timer) ? { type: 'timer.drop', timer: command.timer } : null;
     case 'send':
       if (command.timer !== null)
         return carry(run, { ...command, type: 'schedule', timer: command.timer }, started, draft, rules);
       return command.child === null
-        ? [{ type: 'event.keep', event: JSON.stringify(command.event), child: null, epoch: null }]
-        : [{ type: 'event.toChild', childId: command.child, event: JSON.stringify(command.event) }];
+        ? { type: 'event.keep', event: JSON.stringify(command.event), child: null, epoch: null }
+        : { type: 'event.toChild', childId: command.child, event: JSON.stringify(command.event) };
     case 'emit':
       draft.emitted.push(command.event);
-      return [{ type: 'event.out', event: JSON.stringify(command.event) }];
+      return { type: 'event.out', event: JSON.stringify(command.event) };
   }
 }
 

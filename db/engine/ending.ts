@@ -4,7 +4,8 @@ import { createTellParents, type RefreshStatus } from './statuses.ts';
 
 /** What the end of a run, and of a wish for a child, means for the others. Called inside a transaction. */
 export interface Ending {
-  end(run: number, at: number): void;
+  /** Says whether that concerns other runs. */
+  end(run: number, at: number): boolean;
   /** `closing`: because the parent ends, and not because it stopped the child. */
   release(parent: number, wish: { childId: string; reason: string; closing: boolean }): void;
   /** Cancels a run that nobody wants any more. */
@@ -36,7 +37,7 @@ export function createEnding(sql: Statements, holds: Holds, refreshStatus: Refre
   const refreshAbove = createTellParents(sql);
 
   /** A terminal run owes nothing any more, lets go of its children, and tells its parents. */
-  function end(run: number, at: number): void {
+  function end(run: number, at: number): boolean {
     const has = sql.legacy.get(run) as Legacy;
     if (has.effects) sql.dropEffects.run(run);
     if (has.timers) sql.dropTimers.run(run);
@@ -45,12 +46,13 @@ export function createEnding(sql: Statements, holds: Holds, refreshStatus: Refre
     if (has.children)
       for (const { childId } of sql.liveLinks.all(run) as { childId: string }[])
         release(run, { childId, reason: 'parent ended', closing: true });
-    if (!has.parents && !has.heirs) return;
+    if (!has.parents && !has.heirs) return has.children === 1;
     const result = sql.result.get(run) as Result;
     if (result.continuedAs !== null) moveTo(result.continuedAs, run);
     if (result.awaited === 1) holds.lift(run);
     tellParents(run, result, at);
     refreshAbove(run);
+    return true;
   }
 
   /** Those who wanted this run's result want that of the run that goes on for it. */

@@ -174,6 +174,8 @@ export interface Committed {
   last: number | null;
   /** Runs that it started, and that this owner is to move. */
   born: number[];
+  /** It ended the run, and others were told. */
+  reached: boolean;
 }
 
 export interface RunRow {

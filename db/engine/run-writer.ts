@@ -34,15 +34,16 @@ export function createRunWriter(
   function writeRun(entry: RunWrite, id: number): Committed {
     const { run, row, history, at } = entry;
     const last = history.length === 0 ? entry.last : id + history.length - 1;
-    if (!updateRow(entry, last)) return { run, held: false, last: null, born: [] };
+    if (!updateRow(entry, last)) return { run, held: false, last: null, born: [], reached: false };
     for (let index = 0, prev = entry.last; index < history.length; prev = id + index++)
       append(entry, history[index] as HistoryWrite, id + index, prev);
     const born: number[] = [];
     for (const operation of entry.operations) apply(run, entry, operation, born);
-    if (row.ended !== null) ending.end(run, at);
+    let reached = false;
+    if (row.ended !== null) reached = ending.end(run, at);
     else if (row.status === null) refreshStatus(run);
     else if (row.status !== entry.was) tellParents(run);
-    return { run, held: true, last, born };
+    return { run, held: true, last, born, reached };
   }
 
   /** Says whether the run is still this owner's and as this owner knew it. */
