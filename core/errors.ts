@@ -53,6 +53,10 @@ export class FlydError extends Error {
   }
 }
 
+/** What to do about EIO, wherever it is met. */
+export const diskHint =
+  'the disk failed: dmesg says how; when it works again, flyd doctor --fix, then the same again';
+
 /** Shorthands, so that a throw reads as its decision. */
 export const recoverable = (code: ErrorCode, message: string, details?: ErrorDetails): FlydError =>
   new FlydError('recoverable', code, message, details);

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { constants, statfsSync } from 'node:fs';
 import { type FileHandle, open, readdir, rename, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { FlydError, recoverable, unrecoverable } from '#core/errors';
+import { diskHint, FlydError, recoverable, unrecoverable } from '#core/errors';
 
 /**
  * Files that a later step trusts. POSIX promises nothing about a file after a power cut but for what
@@ -102,7 +102,6 @@ function freeBytes(path: string): number | null {
 }
 
 const full: readonly string[] = ['ENOSPC', 'EDQUOT'];
-const diskHint = 'the disk failed: dmesg says how; when it works again, the same again';
 const refused: readonly string[] = ['EACCES', 'EPERM'];
 
 /** A failed call on a file as a FlydError: a full disk may be cleaned up, a refusal stays one. FlydErrors pass. */

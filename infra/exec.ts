@@ -1,7 +1,7 @@
 import { accessSync, constants, statSync } from 'node:fs';
 import { delimiter, isAbsolute, join } from 'node:path';
 import { execa } from 'execa';
-import { aborted, FlydError, recoverable, unrecoverable } from '#core/errors';
+import { aborted, diskHint, FlydError, recoverable, unrecoverable } from '#core/errors';
 
 export interface ExecOptions {
   /** The operation that needs the command, for errors and logs. */
@@ -192,6 +192,7 @@ function failed(
   return recoverable('command_failed', `${command}: ${said === '' ? end : `${said} (${end})`}`, {
     op,
     subject: subject ?? command,
+    hint: /Input\/output error/.test(how.stderr) ? diskHint : undefined,
     facts: {
       command: [command, ...args].join(' '),
       code: how.code,

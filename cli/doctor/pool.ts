@@ -76,7 +76,13 @@ function judgeMode(record: PoolRecord, status: PoolStatus): Finding[] {
   if (mode === 'ro') return [broken('pool', `${name} is read-only`, fix)];
   if (mode === 'error') return [warn('pool', `the metadata of ${name} could not be read just now`)];
   if (mode === 'out_of_data_space')
-    return [broken('pool data', `${name} is full: what is written to volumes fails`, makeRoom)];
+    return [
+      broken(
+        'pool data',
+        `${name} is full: what is written to volumes ${status.errorIfFull ? 'fails' : 'waits for room, then fails'}`,
+        makeRoom,
+      ),
+    ];
   return [ok('pool', `${name} takes changes`)];
 }
 

@@ -1,6 +1,6 @@
 import { constants } from 'node:os';
 import type { ErrorCode } from '#core/error-codes';
-import { type ErrorKind, FlydError } from '#core/errors';
+import { diskHint, type ErrorKind, FlydError } from '#core/errors';
 
 // The first name of a number wins: EAGAIN before EWOULDBLOCK, ENOTSUP as EOPNOTSUPP.
 const names = new Map<number, string>();
@@ -46,6 +46,7 @@ export class SysError extends FlydError {
     const place = subject === undefined ? '' : ` ${subject}`;
     super(kind, codes[errno] ?? 'system_call', `${syscall}${place}: ${errno}`, {
       subject,
+      hint: errno === 'EIO' ? diskHint : undefined,
       facts: { errno, syscall },
     });
     this.errno = errno;

@@ -52,7 +52,7 @@ export function createLoops(exec: Exec): Loops {
       throw unrecoverable('driver_failed', `${file} has two loop devices: writing through both destroys it`, {
         op,
         subject: file,
-        hint: 'stop what uses it and detach one with losetup -d',
+        hint: 'flyd doctor --fix detaches the one that nothing stands on',
       });
     return found ?? null;
   };

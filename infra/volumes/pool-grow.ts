@@ -1,5 +1,6 @@
 import { open, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { unrecoverable } from '#core/errors';
 import { fileError } from '../durable.ts';
 import type { Exec } from '../exec.ts';
 import { blockDevice } from './block-device.ts';
@@ -76,7 +77,13 @@ async function enlargeFiles(record: PoolRecord, wished: PoolSizes, exec: Exec, o
 async function enlarge(record: PoolRecord, half: Half, bytes: number, exec: Exec, op: string): Promise<void> {
   const device = record[half];
   if (device === null || (await stat(device.path)).size >= bytes) return;
-  if (record.preallocated) await reserveSpace({ ...device, bytes }, exec, op);
+  if (record.preallocated && !(await reserveSpace({ ...device, bytes }, exec, op)))
+    throw unrecoverable('no_space', `${device.path} cannot be made larger: its file system lacks the room`, {
+      op,
+      subject: device.path,
+      hint: 'free some space, or ask for less',
+      facts: { bytes },
+    });
   const file = await open(device.path, 'r+');
   try {
     await file.truncate(bytes);

@@ -91,7 +91,9 @@ interface Thing {
 }
 
 /** The pool as its record has it, or null when none was made. */
-function poolOf({ state }: Pick<Place, 'state'>): { name: string; dmName: string; kind: string } | null {
+export function poolOf({
+  state,
+}: Pick<Place, 'state'>): { name: string; dmName: string; kind: string } | null {
   const path = join(state, 'pool/pool.json');
   if (!existsSync(path)) return null;
   return JSON.parse(readFileSync(path, 'utf8')) as { name: string; dmName: string; kind: string };

@@ -1,5 +1,7 @@
 import { execFileSync } from 'node:child_process';
-import { closeSync, ftruncateSync, openSync, statSync } from 'node:fs';
+import { closeSync, ftruncateSync, mkdirSync, mkdtempSync, openSync, rmSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import type { TestContext } from 'node:test';
 
 /** Runs a tool of the system; throws with what it said when it fails. */
 export function tool(command: string, ...args: string[]): string {
@@ -63,4 +65,30 @@ export function makeLowDevice(name: string, file: string, mebibytes: number): Lo
       tool('losetup', '-d', loop);
     },
   };
+}
+
+/** A disk with a file system that lasts as long as the test. */
+export interface Disk {
+  disk: LowDevice;
+  /** Where it is mounted. */
+  point: string;
+  mount(): void;
+}
+
+/** Makes an ext4 on a device of its own and mounts it. */
+export function makeDisk(t: TestContext, name: string, mebibytes: number): Disk {
+  const folder = mkdtempSync('/tmp/flyd-disk-');
+  const disk = makeLowDevice(name, join(folder, 'disk'), mebibytes);
+  const point = join(folder, 'mounted');
+  mkdirSync(point);
+  const mount = (): void => void tool('mount', '-o', 'errors=remount-ro', disk.path, point);
+  tool('mkfs.ext4', '-q', '-F', disk.path);
+  mount();
+  t.after(() => {
+    disk.mend();
+    tool('umount', '--lazy', point);
+    disk.remove();
+    rmSync(folder, { recursive: true, force: true });
+  });
+  return { disk, point, mount };
 }

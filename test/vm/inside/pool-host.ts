@@ -28,6 +28,8 @@ export interface PoolHost {
 export interface PoolHostOptions {
   dataMiB?: number;
   metaMiB?: number;
+  /** Somebody else has made the pool, under this name, and its writers wait when it is full. */
+  adopt?: string;
   /** More of the configuration: flags of every command that works with the pool. */
   flags?: readonly string[];
   /** Where the state directory is to be; a folder of its own by default. */
@@ -59,12 +61,16 @@ export async function openPoolHost(t: TestContext, options: PoolHostOptions = {}
   const everywhere = ['--state-dir', stateDir, '--mount-root', mountRoot];
   const sizes = ['--volume-size', '64M', ...flags];
   const from = ['--source', 's3://bucket/', '--endpoint', server.endpoint, '--anonymous'];
-  const pools = ['--driver', 'devmapper', '--pool-data', data.path, '--pool-meta', meta.path];
+  const { adopt } = options;
+  if (adopt !== undefined) makeQueueingPool(adopt, data.path, meta.path, dataMiB);
+  const own = ['--pool-data', data.path, '--pool-meta', meta.path];
+  const pools = ['--driver', 'devmapper', ...(adopt === undefined ? own : ['--pool', adopt])];
   t.after(async () => {
     await server.close();
     data.mend();
     meta.mend();
     takeDown(folder, stateDir);
+    if (adopt !== undefined) tool('dmsetup', 'remove', '--retry', adopt);
     data.remove();
     meta.remove();
     rmSync(folder, { recursive: true, force: true });
@@ -152,6 +158,11 @@ export const layerOf = (name: string, files: Record<string, string>): Layer => (
   name,
   entries: Object.entries(files).map(([path, content]) => ({ type: 'file', path, content })),
 });
+
+/** Without features: a pool that is full lets its writers wait (thin-provisioning.rst). */
+function makeQueueingPool(name: string, data: string, meta: string, mebibytes: number): void {
+  tool('dmsetup', 'create', name, '--table', `0 ${mebibytes * 2048} thin-pool ${meta} ${data} 128 0`);
+}
 
 /** Unmounts and unmaps what stands on the pool, and the pool. */
 function takeDown(folder: string, stateDir: string): void {
