@@ -104,9 +104,9 @@ async function fillClean(deps: VolumeUnpackDeps, filling: Filling): Promise<Unpa
   const watched = await deps.fill.watch(opened.root);
   try {
     await deps.fill.write(opened.root, { volume: id, report: null });
-    const report = await applyAll(deps, filling);
-    // An image is one file, and its writer has synced it: nobody else's data has to wait for the disk.
-    if (opened.form !== 'image') await watched.sync();
+    const { report, synced } = await applyAll(deps, filling);
+    // Whoever wrote an image, or filled the volume with what was prepared, has synced it already.
+    if (!synced) await watched.sync();
     // Last, and only after everything else is on the disk: from here on the volume counts as full.
     await deps.fill.write(opened.root, { volume: id, report });
     return report;
@@ -118,7 +118,7 @@ async function fillClean(deps: VolumeUnpackDeps, filling: Filling): Promise<Unpa
 async function applyAll(
   { unpack, limits }: VolumeUnpackDeps,
   { id, opened, blobs, parts, signal, progress }: Filling,
-): Promise<UnpackReport> {
+): Promise<{ report: UnpackReport; synced: boolean }> {
   const { root, form, lowers, privileged } = opened;
   if (form !== 'flat' && blobs.length > 1)
     throw unrecoverable('volume_missing', `the volume below ${id} is gone: it would hold two layers`, {
@@ -133,6 +133,7 @@ async function applyAll(
   const total = blobs.reduce((sum, { layer }) => sum + layer.rawSize, 0);
   const report: UnpackReport = { entries: 0, bytes: 0, warnings: [] };
   let before = 0;
+  let synced = true;
   for (const { layer, path } of blobs) {
     signal.throwIfAborted();
     const fromBlob = () =>
@@ -149,12 +150,13 @@ async function applyAll(
     const applied = await naming(layer, signal, async () => {
       const prepared = await parts?.fill(layer.digest, opened, limits);
       signal.throwIfAborted();
+      synced &&= prepared != null || form === 'image';
       return prepared ?? (await fromBlob());
     });
     before += layer.rawSize;
     addTo(report, applied);
   }
-  return report;
+  return { report, synced };
 }
 
 type Target = Parameters<typeof unpackLayer>[0]['target'];

@@ -1,3 +1,4 @@
+import fs from 'node:fs';
 import {
   AT_EMPTY_PATH,
   AT_SYMLINK_NOFOLLOW,
@@ -12,6 +13,7 @@ import {
   lsetxattr,
   utimensat,
 } from '../sys.ts';
+import type { DirNode } from './dir-node.ts';
 import { corrupt, unsupported } from './errors.ts';
 import type { Time } from './numbers.ts';
 import { keyOf } from './path.ts';
@@ -51,13 +53,30 @@ export function keptXattrs(xattrs: readonly Xattr[], entry: Buffer, report: Repo
 const accessAcl = 'system.posix_acl_access';
 const defaultAcl = 'system.posix_acl_default';
 
-/** Sets attributes on what is made, in the one order that works: owner, xattrs, mode, times (case 31). */
+/** What a directory hands down to what is made in it: its group, if it is set-gid, and perhaps an ACL. */
+export type Handing = Pick<DirNode, 'gid' | 'defaultAcl'>;
+
+/** The umask of this process, without changing it for a moment as umask(2) must; all bits where it cannot be read. */
+function umaskNow(): number {
+  try {
+    const shown = /^Umask:\s*([0-7]+)$/m.exec(fs.readFileSync('/proc/self/status', 'latin1'))?.[1];
+    return shown === undefined ? 0o777 : Number.parseInt(shown, 8);
+  } catch {
+    return 0o777;
+  }
+}
+
+/**
+ * Sets attributes on what is made, in the one order that works: owner, xattrs, mode, times (case 31). What is
+ * so already is left alone: each call changes an inode.
+ */
 export class AttributeSetter {
   readonly #privileged: boolean;
   readonly #report: Report;
   /** Files are made with this group where their directory has it too: then chown can be spared. */
   readonly #ownGid: number;
   readonly #ownUid: number;
+  readonly #umask = umaskNow();
 
   constructor(privileged: boolean, report: Report) {
     this.#privileged = privileged;
@@ -66,33 +85,46 @@ export class AttributeSetter {
     this.#ownGid = process.getegid?.() ?? -1;
   }
 
-  /** A new file, by its fd. `dirGid` is the group of its directory, `dirAcl` whether it hands down an ACL. */
-  file(fd: number, attributes: Attributes, dirGid: number, dirAcl: boolean, entry: Buffer): void {
+  /** The mode to make a file with: its own, where that is all that there is to it. */
+  firstMode(attributes: Attributes, dir: Handing): number {
+    return this.#isPlain(attributes, dir) ? attributes.mode : 0o600;
+  }
+
+  /** An ACL, handed down or of its own, has a word in the mode; the umask takes bits away. */
+  #isPlain({ mode, xattrs }: Attributes, { defaultAcl }: Handing): boolean {
+    return (mode & (this.#umask | 0o7000)) === 0 && xattrs.length === 0 && !defaultAcl;
+  }
+
+  /** A new file in `dir`, by its fd, and the mode that it was made with. */
+  file(fd: number, made: number, attributes: Attributes, dir: Handing, entry: Buffer): void {
     const { mode, uid, gid, mtime, xattrs } = attributes;
     if (!this.#privileged) this.#tellOwner(uid, gid, entry);
-    // Linux gives a new file the group of a set-gid directory, so both groups must be the wanted one.
-    else if (uid !== this.#ownUid || gid !== this.#ownGid || gid !== dirGid)
-      fchownat(fd, '', uid, gid, AT_EMPTY_PATH);
-    if (dirAcl) this.#clean(() => fremovexattr(fd, accessAcl));
+    else if (this.#isOther(uid, gid, dir.gid)) fchownat(fd, '', uid, gid, AT_EMPTY_PATH);
+    if (dir.defaultAcl) this.#clean(() => fremovexattr(fd, accessAcl));
     if (xattrs.length > 0) this.#xattrs(xattrs, entry, (name, value) => fsetxattr(fd, name, value));
-    fchmod(fd, this.#mode(mode, entry));
+    if (made !== mode || !this.#isPlain(attributes, dir)) fchmod(fd, this.#mode(mode, entry));
     utimensat(fd, null, mtime.sec, mtime.nsec, mtime.sec, mtime.nsec);
   }
 
-  /** A new symlink, device or FIFO, by its name in an open directory. Links have no mode (case 32). */
+  /** Whether what was made in a directory of that group is not its entry's. Linux hands down the group of a set-gid one. */
+  #isOther(uid: number, gid: number, dirGid: number): boolean {
+    return uid !== this.#ownUid || gid !== this.#ownGid || gid !== dirGid;
+  }
+
+  /** A new symlink, device or FIFO, by its name in an open directory, `dir`. Links have no mode (case 32). */
   node(
     dirFd: number,
     name: Buffer,
     isLink: boolean,
     attributes: Attributes,
-    dirAcl: boolean,
+    dir: Handing,
     entry: Buffer,
   ): void {
     const { mode, uid, gid, mtime, xattrs } = attributes;
     const path = () => Buffer.concat([Buffer.from(`/proc/self/fd/${dirFd}/`), name]);
     if (!this.#privileged) this.#tellOwner(uid, gid, entry);
-    else fchownat(dirFd, name, uid, gid, AT_SYMLINK_NOFOLLOW);
-    if (dirAcl && !isLink) this.#clean(() => lremovexattr(path(), accessAcl));
+    else if (this.#isOther(uid, gid, dir.gid)) fchownat(dirFd, name, uid, gid, AT_SYMLINK_NOFOLLOW);
+    if (dir.defaultAcl && !isLink) this.#clean(() => lremovexattr(path(), accessAcl));
     if (xattrs.length > 0) {
       const at = path();
       this.#xattrs(xattrs, entry, (key, value) => lsetxattr(at, key, value));

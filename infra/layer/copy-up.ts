@@ -56,7 +56,7 @@ export function copyUp(
     const to = openat(dir, leaf, newFileFlags, 0o600);
     try {
       copyFile(from, to, stat.size);
-      attributes.file(to, { ...known, xattrs: lowers.xattrs(from) }, node.gid, false, entry);
+      attributes.file(to, 0o600, { ...known, xattrs: lowers.xattrs(from) }, node, entry);
     } finally {
       close(to);
       close(from);
@@ -71,7 +71,7 @@ export function copyUp(
     const xattrs = llistxattr(path)
       .filter((key) => !keyOf(key).startsWith(tree.overlayPrefix))
       .map((key) => ({ name: key, value: lgetxattr(path, key) ?? Buffer.alloc(0) }));
-    attributes.node(dir, leaf, type === S_IFLNK, { ...known, xattrs }, false, entry);
+    attributes.node(dir, leaf, type === S_IFLNK, { ...known, xattrs }, node, entry);
   } finally {
     close(parent);
   }

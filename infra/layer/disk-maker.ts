@@ -30,12 +30,13 @@ export class DiskMaker implements Maker {
 
   file(node: DirNode, name: string, entry: Entry): boolean {
     const leaf = bytesOf(name);
-    const fd = tryOpenat(this.#tree.fd(node), leaf, newFileFlags, 0o600);
+    const mode = this.#attributes.firstMode(entry, node);
+    const fd = tryOpenat(this.#tree.fd(node), leaf, newFileFlags, mode);
     if (fd === EEXIST) return false;
     check(fd, 'openat', leaf);
     try {
       writeBody(fd, entry, this.#reader);
-      this.#attributes.file(fd, entry, node.gid, node.defaultAcl, entry.path);
+      this.#attributes.file(fd, mode, entry, node, entry.path);
     } finally {
       close(fd);
     }
@@ -46,7 +47,7 @@ export class DiskMaker implements Maker {
     const leaf = bytesOf(name);
     const dir = this.#tree.fd(node);
     if (!isNew(() => symlinkat(entry.link, dir, leaf))) return false;
-    this.#attributes.node(dir, leaf, true, entry, node.defaultAcl, entry.path);
+    this.#attributes.node(dir, leaf, true, entry, node, entry.path);
     return true;
   }
 
@@ -55,7 +56,7 @@ export class DiskMaker implements Maker {
     const dir = this.#tree.fd(node);
     const type = entry.type === 'char' ? S_IFCHR : entry.type === 'block' ? S_IFBLK : S_IFIFO;
     if (!isNew(() => mknodat(dir, leaf, type | 0o600, entry.major, entry.minor))) return false;
-    this.#attributes.node(dir, leaf, false, entry, node.defaultAcl, entry.path);
+    this.#attributes.node(dir, leaf, false, entry, node, entry.path);
     return true;
   }
 

@@ -27,19 +27,29 @@ export function makeTreePart(
   const rootfs = join(folder, treeName);
   fs.mkdirSync(folder, { mode: 0o700 });
   fs.mkdirSync(rootfs);
-  // Opened before the first write: only so it hears of every write that failed (syncfs(2), Linux 5.8).
-  const watched = openat(AT_FDCWD, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  try {
+  synced(folder, () => {
     const prepared = prepareLayer(blocks, rootfs, limits, onEntry);
     fs.writeFileSync(join(folder, recordName), v8.serialize(prepared), { flag: 'wx', mode: 0o600 });
+  });
+}
+
+/**
+ * Puts what is in `target.rootfs`, which came from the part in `folder`, onto the layers below; null as
+ * `settleLayer`. All of it is on the disk afterwards.
+ */
+export function settleTreePart(folder: string, target: ApplyTarget, limits: ApplyLimits): Applied | null {
+  const prepared = v8.deserialize(fs.readFileSync(join(folder, recordName))) as Prepared;
+  return synced(target.rootfs, () => settleLayer(prepared, target, limits));
+}
+
+/** Opens the file system before the first write: only so it hears of every write that failed (syncfs(2), Linux 5.8). */
+function synced<T>(folder: string, write: () => T): T {
+  const watched = openat(AT_FDCWD, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  try {
+    const result = write();
     syncfs(watched);
+    return result;
   } finally {
     close(watched);
   }
-}
-
-/** Puts what is in `target.rootfs`, which came from the part in `folder`, onto the layers below; null as `settleLayer`. */
-export function settleTreePart(folder: string, target: ApplyTarget, limits: ApplyLimits): Applied | null {
-  const prepared = v8.deserialize(fs.readFileSync(join(folder, recordName))) as Prepared;
-  return settleLayer(prepared, target, limits);
 }

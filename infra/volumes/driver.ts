@@ -116,7 +116,8 @@ export interface LayerParts {
   begin(id: string, limits: Limits): PartMaking;
   /**
    * Fills an open volume with what was prepared of its layer, which is used up by that. Null when nothing was,
-   * or nothing that fits onto the volumes below: the volume is as empty as before. Fails as unpacking does.
+   * or nothing that fits onto the volumes below: the volume is as empty as before. What it
+   * filled is on the disk. Fails as unpacking does.
    */
   fill(digest: Digest, volume: OpenVolume, limits: Limits): Promise<Filled | null>;
   /** Removes what was prepared of a layer that needs no filling. Nothing there is fine. */
