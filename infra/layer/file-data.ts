@@ -1,8 +1,10 @@
 import fs from 'node:fs';
-import { copyFileRange, ftruncate, isErrno, nextData, reflink } from '../sys.ts';
+import { beginWriteback, copyFileRange, ftruncate, isErrno, nextData, reflink } from '../sys.ts';
 import type { Entry, TarReader } from './tar.ts';
 
 const pieceBytes = 4 * 1024 * 1024;
+/** Files from here on are on their way to the disk at once; the many small ones it takes better together. */
+const writebackBytes = 1024 * 1024;
 
 /** Writes an entry's data into its new file: in order, or to the places of its sparse map, holes left alone (case 54). */
 export function writeBody(fd: number, entry: Entry, reader: TarReader): void {
@@ -21,6 +23,7 @@ function writeRun(fd: number, offset: number, length: number, reader: TarReader)
       at += fs.writeSync(fd, piece, at, piece.length - at, offset + done + at);
     done += piece.length;
   }
+  if (length >= writebackBytes) beginWriteback(fd, offset, length);
 }
 
 /**
