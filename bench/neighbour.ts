@@ -154,9 +154,9 @@ try {
       for (const one of [folder, theirs]) mkdirSync(one);
       const figures = await together(subject.script(folder), folder, theirs);
       measured.set(subject, [...(measured.get(subject) ?? []), figures]);
-      const { count, p50, p99, max } = figures.waits;
+      const { count, p50, p99, max, stalled } = figures.waits;
       console.log(
-        `round ${round}: ${subject.name} ${figures.seconds.toFixed(1)} s; ${count} fsyncs, p50 ${p50.toFixed(1)}, p99 ${p99.toFixed(0)}, longest ${max.toFixed(0)} ms`,
+        `round ${round}: ${subject.name} ${figures.seconds.toFixed(1)} s; ${count} fsyncs, p50 ${p50.toFixed(1)}, p99 ${p99.toFixed(0)}, longest ${max.toFixed(0)} ms; over 0.1 s ${(stalled / 1000).toFixed(1)} s in all`,
       );
       await sleep(200);
     }
@@ -171,5 +171,6 @@ for (const [{ name: subject, version }, list] of measured) {
   note("neighbour's fsync, p50", 'ms', ({ waits }) => waits.p50);
   note("neighbour's fsync, p99", 'ms', ({ waits }) => waits.p99);
   note("neighbour's fsync, longest", 'ms', ({ waits }) => waits.max);
+  note('waits over 0.1 s, in all', 's', ({ waits }) => waits.stalled / 1000);
 }
 writeResults(join(out, 'neighbour.json'), results);

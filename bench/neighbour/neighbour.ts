@@ -20,7 +20,11 @@ export interface Waits {
   p50: number;
   p99: number;
   max: number;
+  /** The sum of those over `longMs`: a long time of load has many short ones, which hide them from p99. */
+  stalled: number;
 }
+
+const longMs = 100;
 
 const pauseMs = 5;
 
@@ -37,7 +41,13 @@ function answer(): void {
   const sorted = took.toSorted((a, b) => a - b);
   const at = (part: number): number =>
     sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))] ?? 0;
-  const waits: Waits = { count: sorted.length, p50: at(0.5), p99: at(0.99), max: sorted.at(-1) ?? 0 };
+  const waits: Waits = {
+    count: sorted.length,
+    p50: at(0.5),
+    p99: at(0.99),
+    max: sorted.at(-1) ?? 0,
+    stalled: sorted.filter((ms) => ms > longMs).reduce((sum, ms) => sum + ms, 0),
+  };
   took = [];
   console.log(JSON.stringify(waits));
 }
