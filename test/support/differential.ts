@@ -57,6 +57,25 @@ export function compareSeed(seed: number, umoci: Umoci): Comparison {
   return { differences: [], met, stack };
 }
 
+/** Random layers by a seed, one over the other: those that the flat form takes. For where there is no umoci. */
+export function flatStack(seed: number): Stack {
+  const r = randomOf(seed);
+  let stack: Stack = [];
+  for (let depth = 2 + r.below(3); depth > 0; depth--) {
+    const next = [...stack, randomEntries(r, palette)];
+    const place = new LayerStack();
+    try {
+      place.flat(next.map((entries) => tar(...entries)));
+      stack = next;
+    } catch (error) {
+      if (!(error instanceof FlydError)) throw error;
+    } finally {
+      place.remove();
+    }
+  }
+  return stack;
+}
+
 /** The same layers by umoci, and by flyd in every form. `refused`: not all of them took the stack. */
 export function compareStack(stack: Stack, umoci: Umoci): Omit<Comparison, 'stack'> & { refused: boolean } {
   const met = new Set<Deviation>();

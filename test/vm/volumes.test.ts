@@ -28,6 +28,15 @@ test('the devmapper driver in a guest', { skip }, (t) => {
   t.diagnostic(`${passed} tests passed in the guest`);
 });
 
+test('random stacks of layers on a thin pool', { skip }, () => {
+  const passed = testInGuest({
+    files: ['test/fuzz/differential-drivers.test.ts'],
+    variables: ['FLYD_TEST_DRIVER=devmapper', 'FLYD_TEST_ROUNDS=3'],
+    timeoutSeconds,
+  });
+  assert.equal(passed, 1);
+});
+
 test('the overlay driver on the kernel of Debian 12, which lacks lowerdir+', { skip }, () => {
   assert.ok(inGuest('overlay', 'test/contract/volumes.test.ts') >= 32);
 });
