@@ -157,7 +157,8 @@ function secondsOf(engine: Engine, view: RunView): Seconds {
   };
 }
 
-const seconds = (ms: number): number => Math.round(ms) / 1000;
+/** The wall clock may have been set back meanwhile. */
+const seconds = (ms: number): number => Math.max(0, Math.round(ms)) / 1000;
 
 /** The run and all below it, each once. */
 export function withChildren(engine: Engine, view: RunView): RunView[] {
