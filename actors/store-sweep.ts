@@ -23,7 +23,7 @@ export interface StoreSweepDeps {
   leases: Pick<Leases, 'acquire' | 'release'>;
   volumes: Pick<Volumes, 'tree' | 'forget' | 'list'>;
   activations: Pick<Activations, 'tree' | 'forget' | 'list'>;
-  store: Pick<BlobStore, 'blobNames' | 'listBlobs' | 'listPartials' | 'removeBlob' | 'removePartial'>;
+  store: Pick<BlobStore, 'blobNames' | 'blobSizes' | 'listPartials' | 'removeBlob' | 'removePartial'>;
   drivers: (name: DriverName) => SweptDriver;
   /** Absolute path of the folder that activations are mounted in. */
   mountRoot: string;
@@ -194,7 +194,7 @@ async function sweepBlobs(
     report.bytes += size;
   }
   const strangers = sweeps.strangers('blobs', await store.blobNames());
-  for (const { digest, size } of await store.listBlobs(strangers)) {
+  for (const [digest, size] of await store.blobSizes(strangers)) {
     // A file gets its name before its row: while anything is pulled, it may be on its way.
     if (sweeps.isPulling()) continue;
     if (!(await attempts.make(() => store.removeBlob(digest)))) continue;

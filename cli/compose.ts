@@ -18,12 +18,13 @@ import { createCredentials } from '#infra/registry/credentials';
 import { createS3Source } from '#infra/s3';
 import { ensurePrivate, openStateDir } from '#infra/state-dir';
 import { createVerifier } from '#infra/verifier';
-import { createDrivers, type Drivers, type PoolOptions } from '#infra/volumes/index';
+import { createDrivers, type Drivers } from '#infra/volumes/index';
 import { poolStateOf } from '#infra/volumes/pool-state';
 import { spaceOf } from '#infra/volumes/space';
 import { openStateDatabase } from './database.ts';
 import { createEngineFaults } from './engine-faults.ts';
 import { createMachines, type Machines } from './machines.ts';
+import { poolOptionsOf } from './pool-options.ts';
 import { createRepairHost } from './repair-host.ts';
 import { noticeRestored } from './restored.ts';
 import type { Session } from './session.ts';
@@ -164,18 +165,3 @@ function retryOf({ retry }: Settings): Partial<RetryPolicies> {
     pending: { pauseMs: retry.pendingPauseMs ?? 1_000, pauseMsMax: retry.pendingPauseMsMax ?? 60_000 },
   };
 }
-
-/** What the devmapper driver is told of the pool. */
-export const poolOptionsOf = (settings: Settings): PoolOptions => ({
-  adopt: settings.pool ?? undefined,
-  dataDevice: settings.poolData ?? undefined,
-  metaDevice: settings.poolMeta ?? undefined,
-  name: settings.poolName ?? undefined,
-  dataBytes: settings.poolSize ?? undefined,
-  metaBytes: settings.poolMetaSize ?? undefined,
-  blockBytes: settings.blockSize ?? undefined,
-  lowWaterBlocks: settings.lowWater ?? undefined,
-  skipBlockZeroing: settings.skipBlockZeroing || undefined,
-  volumeBytes: settings.volumeSize ?? undefined,
-  fs: settings.fs ?? undefined,
-});

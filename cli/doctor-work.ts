@@ -1,6 +1,5 @@
 import { createExec } from '#infra/exec';
 import { createDrivers } from '#infra/volumes/index';
-import { poolOptionsOf } from './compose.ts';
 import { checkAgreement } from './doctor/agreement.ts';
 import { checkDrivers } from './doctor/drivers.ts';
 import type { Finding } from './doctor/finding.ts';
@@ -9,6 +8,7 @@ import { checkPool } from './doctor/pool.ts';
 import { checkFolder, checkRuns, checkSpace } from './doctor/state.ts';
 import { exitCodes } from './exit.ts';
 import { type Output, oneLine } from './output.ts';
+import { poolOptionsOf } from './pool-options.ts';
 import type { Session } from './session.ts';
 
 /** `flyd doctor`: every check, each with what mends it. Changes nothing. */

@@ -3,11 +3,11 @@ import { invariants, judge, lasting, type Violation } from '#core/invariants';
 import { createExec } from '#infra/exec';
 import { hasStateDir, openStateDir } from '#infra/state-dir';
 import { createDrivers } from '#infra/volumes/index';
-import { poolOptionsOf } from './compose.ts';
 import { openStateDatabase } from './database.ts';
 import { takePicture } from './doctor/picture.ts';
 import { exitCodes } from './exit.ts';
 import { oneLine } from './output.ts';
+import { poolOptionsOf } from './pool-options.ts';
 import type { Session } from './session.ts';
 
 export interface Verdict {
@@ -48,7 +48,7 @@ export async function findViolations({ settings, surroundings }: Session): Promi
   const { stateDir, mountRoot } = settings;
   if (!(await hasStateDir(stateDir))) return { violations: [], leftovers: [] };
   const state = await openStateDir(stateDir);
-  const db = openStateDatabase(state.paths, settings);
+  const db = openStateDatabase(state.paths, settings, { readsMuch: true });
   try {
     const exec = createExec({ path: surroundings.path });
     const drivers = await createDrivers({ stateDir, exec, pool: poolOptionsOf(settings) });

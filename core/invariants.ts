@@ -15,8 +15,8 @@ export interface Census {
     chain: string | null;
     base: string | null;
   }[];
-  /** The layers of complete images. */
-  layers: readonly { image: string; digest: Digest }[];
+  /** The layers of complete images that are not whole blobs: the database finds them without telling all. */
+  brokenLayers: readonly { image: string; digest: Digest }[];
   volumes: readonly {
     id: string;
     driver: DriverName;
@@ -37,7 +37,8 @@ export interface Census {
     mountPoint: string;
     path: string | null;
   }[];
-  blobs: readonly { digest: Digest; size: number; state: string }[];
+  /** Bytes of each blob; null of one that is being removed. */
+  blobs: ReadonlyMap<Digest, number | null>;
   /** Device numbers that were given out. */
   devicesUsed: readonly { driver: DriverName; device: number }[];
   /** Live runs by machine, with their key: what may be half-way. */
@@ -48,7 +49,8 @@ export interface Census {
 
 /** What is there, as the kernel and the file system show it. */
 export interface World {
-  blobs: readonly { digest: Digest; size: number }[];
+  /** Bytes of the file of each blob. */
+  blobs: ReadonlyMap<Digest, number>;
   partials: readonly string[];
   inventory: Readonly<Record<DriverName, { volumes: readonly string[]; activations: readonly string[] }>>;
   /** Ids of what is mounted under the mount root, or at the mount point of an activation, as often as it is. */
@@ -139,31 +141,26 @@ export const invariants: readonly Invariant[] = [
     name: 'image-has-layers',
     states: 'every layer of a complete image is a whole blob',
     level: 'broken',
-    check({ census }) {
-      const whole = new Set(
-        census.blobs.filter(({ state }) => state === 'whole').map(({ digest }) => digest),
-      );
-      return census.layers
-        .filter(({ digest }) => !whole.has(digest))
-        .map(({ image, digest }) => ({
-          subject: image,
-          says: `its layer ${digest} is not whole`,
-          fix: pullAgain,
-        }));
-    },
+    check: ({ census }) =>
+      census.brokenLayers.map(({ image, digest }) => ({
+        subject: image,
+        says: `its layer ${digest} is not whole`,
+        fix: pullAgain,
+      })),
   },
   {
     name: 'blob-has-file',
     states: 'a whole blob has a file of its size',
     level: 'broken',
     check({ census, world }) {
-      const files = new Map(world.blobs.map(({ digest, size }) => [digest, size]));
-      return census.blobs.flatMap(({ digest, size, state }) => {
-        const found = files.get(digest);
-        if (state !== 'whole' || found === size) return [];
+      const broken: Found[] = [];
+      for (const [digest, size] of census.blobs) {
+        const found = world.blobs.get(digest);
+        if (size === null || found === size) continue;
         const says = found === undefined ? 'its file is gone' : `its file has ${found} bytes, not ${size}`;
-        return [{ subject: digest, says, fix: pullAgain }];
-      });
+        broken.push({ subject: digest, says, fix: pullAgain });
+      }
+      return broken;
     },
   },
   {
@@ -329,10 +326,12 @@ export const invariants: readonly Invariant[] = [
     level: 'leftover',
     check({ census, world }) {
       if (pulls(census) || collects(census)) return [];
-      const known = new Set(census.blobs.map(({ digest }) => digest));
-      return world.blobs
-        .filter(({ digest }) => !known.has(digest))
-        .map(({ digest }) => ({ subject: digest, says: 'a file that no row tells of', fix: sweepUp }));
+      const strangers = [...world.blobs.keys()].filter((digest) => !census.blobs.has(digest));
+      return strangers.map((digest) => ({
+        subject: digest,
+        says: 'a file that no row tells of',
+        fix: sweepUp,
+      }));
     },
   },
   {

@@ -1,10 +1,11 @@
 import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { FlydError, fromErrorRecord, toErrorRecord, unrecoverable } from '#core/errors';
 import { type Digest, digestOfHex, hexOf } from '#core/ids';
 import type { LayerBlob, LayerRef, Source } from '#core/image';
 import type { Limits } from '#core/limits';
-import { namesIn, statOrNull } from './blob/files.ts';
+import { namesIn, statNow, statOrNull } from './blob/files.ts';
 import { type Measured, openJournal } from './blob/journal.ts';
 import { fetchPartial, type PartialPaths, unlinkPartial } from './blob/partial.ts';
 import { measureWhole } from './blob/whole.ts';
@@ -37,8 +38,8 @@ export interface BlobStore {
   removeBlob(digest: Digest): Promise<boolean>;
   /** The blobs that have a file, by its name alone: cheap, however many there are. */
   blobNames(): Promise<Digest[]>;
-  /** Those of the digests (default: all) that have a file, with its size. */
-  listBlobs(digests?: readonly Digest[]): Promise<{ digest: Digest; size: number }[]>;
+  /** Those of the digests (default: all) that have a file, with its bytes. */
+  blobSizes(digests?: readonly Digest[]): Promise<Map<Digest, number>>;
   /** Partials with their bytes and the time of their last change in ms since 1970; an id whose journal alone is left has 0 bytes. */
   listPartials(): Promise<{ id: string; bytes: number; modifiedMs: number }[]>;
 }
@@ -70,7 +71,8 @@ const spoiling: readonly string[] = [
   'size_mismatch',
 ];
 
-const statsAtOnce = 256;
+/** So many stats hold up everything else for a few milliseconds; one by one through the thread pool they take five times as long. */
+const statsAtOnce = 2048;
 
 /** A blob store below `dir`, which exists. `checkpointBytes`: how much a crash may cost at most; default 16 MiB. */
 export function createBlobStore(dir: string, { checkpointBytes = 16 * 1024 * 1024 } = {}): BlobStore {
@@ -141,18 +143,17 @@ export function createBlobStore(dir: string, { checkpointBytes = 16 * 1024 * 102
   const blobNames = async (): Promise<Digest[]> =>
     (await namesIn(blobsDir)).filter((name) => /^[0-9a-f]{64}$/.test(name)).map(digestOfHex);
 
-  async function listBlobs(digests?: readonly Digest[]): Promise<{ digest: Digest; size: number }[]> {
+  async function blobSizes(digests?: readonly Digest[]): Promise<Map<Digest, number>> {
     const wanted = digests ?? (await blobNames());
-    const blobs: { digest: Digest; size: number }[] = [];
+    const sizes = new Map<Digest, number>();
     for (let at = 0; at < wanted.length; at += statsAtOnce) {
-      const batch = wanted.slice(at, at + statsAtOnce);
-      const found = await Promise.all(batch.map((digest) => statOrNull(pathOf(digest))));
-      found.forEach((stats, index) => {
-        const digest = batch[index];
-        if (stats?.isFile() === true && digest !== undefined) blobs.push({ digest, size: stats.size });
-      });
+      for (const digest of wanted.slice(at, at + statsAtOnce)) {
+        const found = statNow(`${blobsDir}/${hexOf(digest)}`);
+        if (found?.isFile() === true) sizes.set(digest, found.size);
+      }
+      await setImmediate();
     }
-    return blobs;
+    return sizes;
   }
 
   async function listPartials(): Promise<{ id: string; bytes: number; modifiedMs: number }[]> {
@@ -193,7 +194,7 @@ export function createBlobStore(dir: string, { checkpointBytes = 16 * 1024 * 102
     removePartial,
     removeBlob: (digest) => unlinkDurably(pathOf(digest)),
     blobNames,
-    listBlobs,
+    blobSizes,
     listPartials,
   };
 }

@@ -1,7 +1,7 @@
 import { basename } from 'node:path';
 import { type DriverName, driverNames } from '#core/image';
-import type { Census, Picture, World } from '#core/invariants';
-import { takeCensus } from '#db/images/index';
+import type { Picture, World } from '#core/invariants';
+import { mountPointsOf, takeCensus } from '#db/images/index';
 import type { openDatabase } from '#db/open';
 import { createBlobStore } from '#infra/blob-store';
 import type { Exec } from '#infra/exec';
@@ -24,12 +24,11 @@ const idPattern = /^(vol|act)-[0-9a-f]{16}$/;
 export async function takePicture(parts: PictureParts): Promise<Picture> {
   const { db, stateDir, exec, drivers, mountRoot } = parts;
   const store = createBlobStore(stateDir);
-  const before = takeCensus(db);
   const world: World = {
-    blobs: await store.listBlobs(),
+    blobs: await store.blobSizes(),
     partials: (await store.listPartials()).map(({ id }) => id),
     inventory: await inventories(drivers),
-    mounted: await mountedIds(mountRoot, before),
+    mounted: await mountedIds(mountRoot, mountPointsOf(db)),
     pool: await lookAtPool(stateDir, exec, 'doctor'),
   };
   return { world, census: takeCensus(db) };
@@ -43,7 +42,10 @@ async function inventories(drivers: Drivers): Promise<World['inventory']> {
 }
 
 /** The ids of activations that are mounted, one for each mount: below the mount root, and where rows say. */
-async function mountedIds(mountRoot: string, { activations }: Census): Promise<string[]> {
+async function mountedIds(
+  mountRoot: string,
+  activations: ReturnType<typeof mountPointsOf>,
+): Promise<string[]> {
   const mounts = await readMounts();
   const canonical = new Map<string, string>();
   for (const { id, mountPoint } of activations) {

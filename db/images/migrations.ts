@@ -148,4 +148,9 @@ CREATE TABLE generation (number INTEGER NOT NULL) STRICT;
 INSERT INTO generation (number) VALUES (0);
 `,
   },
+  {
+    // A sweep and `flyd doctor` ask which blobs are being removed: none, nearly always.
+    version: 7,
+    sql: "CREATE INDEX blobs_removing ON blobs (digest) WHERE state = 'removing';",
+  },
 ];

@@ -1,10 +1,11 @@
 import type { Database } from 'better-sqlite3';
 import type { Digest } from '#core/ids';
 import { drizzle, orm } from '../drizzle.ts';
+import { once } from '../lazy.ts';
 import { write } from '../open.ts';
 import type { ActivationRow } from './activations.ts';
 import type { LiveRuns } from './live-runs.ts';
-import { activations, blobs, imageBlobs, imageConfigs, images, volumes } from './schema.ts';
+import { activations, blobs, imageConfigs, images, volumes } from './schema.ts';
 import type { VolumeRow } from './volumes.ts';
 
 const { and, eq, lt, notExists, sql } = orm;
@@ -51,6 +52,18 @@ export function createSweeps(db: Database, live: LiveRuns): Sweeps {
     )
     UPDATE volumes SET state = 'removing' WHERE id NOT IN (SELECT id FROM live) RETURNING id`);
 
+  // What no layer is, by two sorted indexes walked side by side: a hundred thousand in 30 ms, not in 200.
+  const doomBlobs = once(() =>
+    db.prepare<[number]>(`
+      UPDATE blobs SET state = 'removing' WHERE used_at < ? AND digest IN (SELECT digest FROM (
+        SELECT digest FROM blobs EXCEPT SELECT digest FROM image_blobs ORDER BY digest))`),
+  );
+  const removingBlobs = once(() =>
+    db.prepare<[], { digest: Digest; size: number }>(
+      "SELECT digest, size FROM blobs WHERE state = 'removing' ORDER BY digest",
+    ),
+  );
+
   const knownIds = {
     volumes: db.prepare<[], string>('SELECT id FROM volumes UNION SELECT id FROM kept').pluck(),
     activations: db.prepare<[], string>('SELECT id FROM activations UNION SELECT id FROM kept').pluck(),
@@ -84,20 +97,8 @@ export function createSweeps(db: Database, live: LiveRuns): Sweeps {
     },
     doomBlobs() {
       return write(db, () => {
-        const linked = query
-          .select({ one: sql`1` })
-          .from(imageBlobs)
-          .where(eq(imageBlobs.digest, blobs.digest));
-        query
-          .update(blobs)
-          .set({ state: 'removing' })
-          .where(and(lt(blobs.usedAt, keepSince()), notExists(linked)))
-          .run();
-        return query
-          .select({ digest: blobs.digest, size: blobs.size })
-          .from(blobs)
-          .where(eq(blobs.state, 'removing'))
-          .all();
+        doomBlobs().run(keepSince());
+        return removingBlobs().all();
       });
     },
     dropConfigs() {
@@ -122,7 +123,7 @@ export function createSweeps(db: Database, live: LiveRuns): Sweeps {
     },
     strangers(table, ids) {
       if (ids.length === 0) return [];
-      const known = new Set(knownIds[table].all());
+      const known = new Set(knownIds[table].iterate());
       return ids.filter((id) => !known.has(id));
     },
     isPulling: () => live.oldestPull() !== null,

@@ -1,4 +1,4 @@
-import type { Stats } from 'node:fs';
+import { lstatSync, type Stats } from 'node:fs';
 import { lstat, readdir } from 'node:fs/promises';
 import { errnoOf, fileError } from '../durable.ts';
 
@@ -8,6 +8,15 @@ export async function statOrNull(path: string): Promise<Stats | null> {
     return await lstat(path);
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return null;
+    throw fileError(error, 'look at', path);
+  }
+}
+
+/** `statOrNull` at once: for many, in portions. */
+export function statNow(path: string): Stats | null {
+  try {
+    return lstatSync(path, { throwIfNoEntry: false }) ?? null;
+  } catch (error) {
     throw fileError(error, 'look at', path);
   }
 }

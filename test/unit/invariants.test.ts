@@ -26,7 +26,7 @@ const options = {
 
 const census: Census = {
   images: [{ id: 'img-1', state: 'complete', driver: 'devmapper', chain: 'c2', base: 'vol-2' }],
-  layers: [{ image: 'img-1', digest }],
+  brokenLayers: [],
   volumes: [
     { id: 'vol-1', ...volume },
     { id: 'vol-2', ...volume, chain: 'c2', layers: 2, parent: 'vol-1', device: 2 },
@@ -37,14 +37,14 @@ const census: Census = {
       ...{ options, mountPoint: '/mnt/act-1', path: '/mnt/act-1' },
     },
   ],
-  blobs: [{ digest, size: 7, state: 'whole' }],
+  blobs: new Map([[digest, 7]]),
   devicesUsed: [1, 2, 3].map((device) => ({ driver: 'devmapper', device })),
   live: [],
   engineFaults: [],
 };
 
 const world: World = {
-  blobs: [{ digest, size: 7 }],
+  blobs: new Map([[digest, 7]]),
   partials: [],
   inventory: {
     devmapper: { volumes: ['vol-1', 'vol-2'], activations: ['act-1'] },
@@ -65,14 +65,13 @@ const world: World = {
 };
 
 const other = `sha256:${'b'.repeat(64)}` as Digest;
-const [image, layerRow, volumes, activation, pool] = [
+const [image, volumes, activation, pool] = [
   census.images[0],
-  census.layers[0],
   census.volumes,
   census.activations[0],
   world.pool,
 ];
-assert.ok(image && layerRow && activation && pool);
+assert.ok(image && activation && pool);
 const inventory = (volumeIds: string[], activationIds: string[]) => ({
   ...world.inventory,
   devmapper: { volumes: volumeIds, activations: activationIds },
@@ -88,8 +87,8 @@ const changed = (change: Change): Picture => ({
 const cases: Record<string, [Change, string]> = {
   'engine-consistent': [{ census: { engineFaults: ['run 1: it has ended and has effects'] } }, 'runs'],
   'image-has-base': [{ census: { images: [{ ...image, chain: 'c9' }] } }, 'img-1'],
-  'image-has-layers': [{ census: { layers: [layerRow, { image: 'img-1', digest: other }] } }, 'img-1'],
-  'blob-has-file': [{ world: { blobs: [{ digest, size: 6 }] } }, digest],
+  'image-has-layers': [{ census: { brokenLayers: [{ image: 'img-1', digest: other }] } }, 'img-1'],
+  'blob-has-file': [{ world: { blobs: new Map([[digest, 6]]) } }, digest],
   'volume-parents': [
     { census: { volumes: volumes.map((row) => (row.id === 'vol-2' ? { ...row, layers: 1 } : row)) } },
     'vol-2',
@@ -112,7 +111,7 @@ const cases: Record<string, [Change, string]> = {
     'vol-1',
   ],
   'pool-devices': [{ world: { pool: { ...pool, devices: [1, 2, 3, 8] } } }, '8'],
-  'blob-known': [{ world: { blobs: [...world.blobs, { digest: other, size: 1 }] } }, other],
+  'blob-known': [{ world: { blobs: new Map([...world.blobs, [other, 1]]) } }, other],
   'partial-needed': [{ world: { partials: ['p1'] } }, 'p1'],
   'world-known': [{ world: { inventory: inventory(['vol-1', 'vol-2', 'vol-9'], ['act-1']) } }, 'vol-9'],
   'rows-settled': [{ census: { images: [image, { ...image, id: 'img-2', state: 'incomplete' }] } }, 'img-2'],
@@ -143,7 +142,7 @@ describe('the invariants', () => {
     const live = [{ machine: 'deactivate', key: 'act-1' }];
     assert.deepEqual(judge(changed({ census: { live }, world: { mounted: [] } }), 'broken'), []);
     const pulling = [{ machine: 'pull', key: null }];
-    const busy = { partials: ['p1'], blobs: [...world.blobs, { digest: other, size: 1 }] };
+    const busy = { partials: ['p1'], blobs: new Map([...world.blobs, [other, 1]]) };
     assert.deepEqual(judge(changed({ census: { live: pulling }, world: busy }), 'leftover'), []);
   });
 
