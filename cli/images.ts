@@ -20,7 +20,7 @@ export function imagesCommand(act: Act): Command {
   images.addCommand(
     withCommon(show).action(
       act(async (session: Session, image: string) =>
-        (await import('./images-look.ts')).showImage(session, image),
+        (await import('./image-show.ts')).showImage(session, image),
       ),
     ),
   );

@@ -29,6 +29,7 @@ export const kinds: readonly Kind[] = [
   { name: 'cli', proves: 'the command', by: 'tests', sideBySide: 'cores', minutesMax: 15 },
   { name: 'browser', proves: 'the dashboard in Chromium', by: 'tests', sideBySide: 'one', minutesMax: 8 },
   { name: 'package', proves: 'what npm installs', by: 'tests', sideBySide: 'one', minutesMax: 6 },
+  { name: 'cost', proves: 'what work may cost, in counts', by: 'tests', sideBySide: 'one', minutesMax: 6 },
   { name: 'crash', proves: 'kill -9 anywhere', by: 'tests', sideBySide: 'one', minutesMax: 30 },
   { name: 'power', proves: 'power cuts', by: 'tests', sideBySide: 'one', minutesMax: 30 },
   { name: 'real', proves: 'a real Debian image', by: 'tests', sideBySide: 'one', minutesMax: 20 },
