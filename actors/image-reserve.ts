@@ -1,7 +1,8 @@
+import { chainIds } from '#core/chain';
 import type { Effect } from '#core/effect';
 import { unrecoverable } from '#core/errors';
 import type { DiffId } from '#core/ids';
-import { chainIds, type DriverName } from '#core/image';
+import type { DriverName } from '#core/image';
 import type { Blobs, Images, Volumes } from '#db/images/index';
 import type { BlobStore } from '#infra/blob-store';
 import type { Space, VolumeDriver } from '#infra/volumes/driver';

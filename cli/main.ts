@@ -47,27 +47,7 @@ async function main(argv: readonly string[]): Promise<number> {
     .description('Container image layers from S3 as mounted read-write snapshots, by durable runs.')
     .version(versionOf(), '-V, --version')
     .addHelpText('after', examples);
-  const commands = [
-    pullCommand,
-    resumeCommand,
-    runsCommand,
-    imagesCommand,
-    blobsCommand,
-    activationsCommand,
-    activateCommand,
-    deactivateCommand,
-    rmCommand,
-    pinCommand,
-    unpinCommand,
-    gcCommand,
-    inspectCommand,
-    dbCommand,
-    doctorCommand,
-    machinesCommand,
-    settingsCommand,
-    s3Command,
-  ];
-  for (const make of commands) program.addCommand(make(act));
+  for (const make of wantedOf(argv)) program.addCommand(make(act));
   prepare(program);
   try {
     await program.parseAsync(argv, { from: 'user' });
@@ -76,6 +56,33 @@ async function main(argv: readonly string[]): Promise<number> {
     if (error instanceof CommanderError && error.exitCode === 0) return exitCodes.done; // help was asked for
     return tellError(error, argv);
   }
+}
+
+const commands: Readonly<Record<string, (act: Act) => Command>> = {
+  pull: pullCommand,
+  resume: resumeCommand,
+  runs: runsCommand,
+  images: imagesCommand,
+  blobs: blobsCommand,
+  activations: activationsCommand,
+  activate: activateCommand,
+  deactivate: deactivateCommand,
+  rm: rmCommand,
+  pin: pinCommand,
+  unpin: unpinCommand,
+  gc: gcCommand,
+  inspect: inspectCommand,
+  db: dbCommand,
+  doctor: doctorCommand,
+  machines: machinesCommand,
+  settings: settingsCommand,
+  s3: s3Command,
+};
+
+/** The command that is named first, or all where none is: to make them all takes longer than many a command. */
+function wantedOf([first = '']: readonly string[]): ((act: Act) => Command)[] {
+  const named = Object.hasOwn(commands, first) ? commands[first] : undefined;
+  return named === undefined ? Object.values(commands) : [named];
 }
 
 /** Faults of the command line come back as errors, to be told like all others. */

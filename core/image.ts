@@ -1,5 +1,4 @@
-import { createHash } from 'node:crypto';
-import type { ChainId, DiffId, Digest } from './ids.ts';
+import type { DiffId, Digest } from './ids.ts';
 
 export type { Source } from './source.ts';
 
@@ -40,20 +39,6 @@ export const mediaTypeOf = (compression: Compression): LayerMediaType =>
   compression === 'none'
     ? 'application/vnd.oci.image.layer.v1.tar'
     : `application/vnd.oci.image.layer.v1.tar+${compression}`;
-
-/** The chain IDs of every prefix of the layers (OCI image-spec, config.md, "Layer ChainID"). */
-export function chainIds(diffIds: readonly DiffId[]): ChainId[] {
-  const chain: ChainId[] = [];
-  for (const diffId of diffIds) {
-    const below = chain.at(-1);
-    chain.push(
-      below === undefined
-        ? (diffId as string as ChainId)
-        : (`sha256:${createHash('sha256').update(`${below} ${diffId}`).digest('hex')}` as ChainId),
-    );
-  }
-  return chain;
-}
 
 export const driverNames = ['devmapper', 'btrfs', 'erofs', 'overlay', 'copy'] as const;
 export type DriverName = (typeof driverNames)[number];

@@ -1,8 +1,9 @@
 import { assign, enqueueActions, setup } from 'xstate';
+import { chainIds } from '#core/chain';
 import { effect } from '#core/effect';
 import { type ErrorRecord, toErrorRecord, unrecoverable } from '#core/errors';
 import type { ChainId } from '#core/ids';
-import { chainIds, type DriverName, type LayerBlob, type LayerRef, type Source } from '#core/image';
+import type { DriverName, LayerBlob, LayerRef, Source } from '#core/image';
 import type { ImageManifest } from '#core/source';
 import type { BlobInput } from './blob.ts';
 import type { UnpackReport, VolumeInput, VolumeResult } from './volume.ts';

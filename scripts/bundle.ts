@@ -5,6 +5,23 @@ import { build, type Plugin } from 'vite';
 const external = ['better-sqlite3', 'koffi', 'elkjs'];
 
 /**
+ * What every command loads, and what every look at the database does, is one file each; left to itself, the
+ * bundler makes a file of whatever two others share.
+ */
+const groups = (root: string) =>
+  [
+    {
+      name: 'common',
+      of: /^(core\/(?!chain)|cli\/(exit|output|version)\.|infra\/(config\.|config\/values|s3\/endpoint))/,
+    },
+    { name: 'settings', of: /^(infra\/config\/schema|node_modules\/zod\/)/ },
+    {
+      name: 'reading',
+      of: /^(db\/((open|lazy|migrate)\.|\w+\/(migrations|set)\.)|infra\/(state-dir|durable|sys\.|sys\/|volumes\/space)|cli\/reading)/,
+    },
+  ].map(({ name, of }) => ({ name, test: (id: string) => of.test(relative(root, id)) }));
+
+/**
  * Writes `<root>/dist/bundle/main.js`: the command with the libraries that it uses in a few files, because
  * Node takes longer to find and open a hundred small ones than to run them. What a command needs only
  * sometimes (import() in the sources) is a file of its own. Source maps lie beside.
@@ -28,6 +45,7 @@ export async function bundleCommand(root: string): Promise<void> {
           entryFileNames: 'main.js',
           chunkFileNames: '[name]-[hash].js',
           sourcemapExcludeSources: true,
+          codeSplitting: { groups: groups(root) },
         },
       },
     },

@@ -16,16 +16,16 @@ import { volumeChoose } from '#actors/volume-choose';
 import { volumeCreate } from '#actors/volume-create';
 import { volumeSeal } from '#actors/volume-seal';
 import { volumeUnpack } from '#actors/volume-unpack';
+import { chainIds } from '#core/chain';
 import type { Effect, Progress } from '#core/effect';
 import type { DiffId, Digest } from '#core/ids';
-import {
-  type ActivationOptions,
-  type ActivationResult,
-  chainIds,
-  type DriverName,
-  type LayerBlob,
-  type LayerRef,
-  type Source,
+import type {
+  ActivationOptions,
+  ActivationResult,
+  DriverName,
+  LayerBlob,
+  LayerRef,
+  Source,
 } from '#core/image';
 import { defaultLimits } from '#core/limits';
 import { platformOf } from '#core/platform';

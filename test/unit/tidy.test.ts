@@ -73,7 +73,7 @@ holds('imports go through the doors of the rooms', doorsAreKept, {
     ['actors/blob-find.ts', "import type { BlobStore } from '#infra/blob-store';"],
     ['actors/blob-find.ts', "import type { BlobInput } from '#machines/blob';"],
     ['machines/pull.ts', "import { setup } from 'xstate';\n// import fs from 'node:fs';"],
-    ['core/image.ts', "import { createHash } from 'node:crypto';"],
+    ['core/chain.ts', "import { createHash } from 'node:crypto';"],
     ['cli/compose.ts', "import { createExec } from '#infra/exec';\nimport x from './x.ts';"],
     ['test/unit/x.test.ts', "import { createExec } from '#infra/exec';"],
     ['services/dashboard/server.ts', "import { createHub } from './hub.ts';"],
