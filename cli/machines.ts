@@ -53,7 +53,7 @@ import { repairMachine } from '#machines/repair';
 import { restoreMachine } from '#machines/restore';
 import { sweepMachine } from '#machines/sweep';
 import { volumeMachine } from '#machines/volume';
-import { imageFrom1, pullFrom1 } from './migrations.ts';
+import { imageFrom1, imageFrom2, pullFrom1 } from './migrations.ts';
 
 /** Everything that actors work with. */
 export interface Parts {
@@ -125,8 +125,8 @@ export function createMachines(parts: Parts) {
   });
   const image = defineMachine({
     name: 'image',
-    version: 2,
-    migrate: { 1: imageFrom1 },
+    version: 3,
+    migrate: { 1: imageFrom1, 2: imageFrom2 },
     machine: imageMachine,
     key: imageKey,
     actors: {

@@ -193,7 +193,9 @@ export const imageMachine = setup({
         });
       });
     }),
-    startNextVolume: enqueueActions(({ context, enqueue }) => {
+    startNextVolume: enqueueActions(({ context, enqueue, event }) => {
+      // A child that is done would stay in the snapshot with its input: a volume's names all layers below it.
+      if ('actorId' in event) enqueue.stopChild(event.actorId);
       const next = context.making === null ? nextVolume(context) : null;
       if (next === null) return;
       enqueue.assign({ making: next.id });
