@@ -15,7 +15,8 @@ export function timed(command: string, args: readonly string[], env: NodeJS.Proc
     encoding: 'utf8',
     env: { ...env, LC_ALL: 'C' },
   });
-  if (status !== 0) throw new Error(`${command} ${args.join(' ')} ended with ${status}: ${stdout}${stderr.slice(-1_000)}`);
+  if (status !== 0)
+    throw new Error(`${command} ${args.join(' ')} ended with ${status}: ${stdout}${stderr.slice(-1_000)}`);
   const [wall = 0, user = 0, system = 0] = (stdout.trim().split('\n').at(-1) ?? '').split(' ').map(Number);
   return { wallMs: wall * 1000, cpuMs: (user + system) * 1000 };
 }
