@@ -5,10 +5,11 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Result, resultOf, writeResults } from './result.ts';
 import { type Crowd, fill } from './scale/crowd.ts';
+import { compactHistories, type Histories } from './scale/histories.ts';
 
 /**
  * How flyd does with much of everything: `npm run bench:scale [runs]`. Ten thousand sleeping runs are taken
- * over by a new process; every command is timed, from its start to its end, over 1,000 images and 100,000
+ * over by a new process; as many long histories are compacted; every command is timed, from its start to its end, over 1,000 images and 100,000
  * blobs. Ends with 1 when a target is missed.
  */
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -16,6 +17,7 @@ const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
 const repeats = Number(process.argv[2] ?? 5);
 const sleeping = 10_000;
 const crowd: Crowd = { images: 1_000, blobs: 100_000, endedRuns: 10_000, activations: 100 };
+const long: Histories = { runs: 10_000, rows: 200, keep: 100 };
 const targets = { wakeMs: 2_000, wakeMiB: 200, commandMs: 300 };
 
 const folder = mkdtempSync(join(tmpdir(), 'flyd-bench-scale-'));
@@ -57,6 +59,18 @@ function wake(kind: 'waiting' | 'parked'): void {
   );
 }
 
+async function compact(): Promise<void> {
+  const { runs, rows, keep } = long;
+  const { ms, cpuMs, before, after, copy } = await compactHistories(join(folder, 'long.db'), long);
+  const title = `${runs} histories of ${rows} rows cut to ${keep}`;
+  const any = Number.POSITIVE_INFINITY;
+  record(`${title}: time`, 'ms', [ms], any);
+  record(`${title}: CPU`, 'ms', [cpuMs], any);
+  record(`${title}: in use before`, 'MiB', [before], any);
+  record(`${title}: in use after`, 'MiB', [after], 0.75 * before);
+  record(`${title}: copy of it`, 'MiB', [copy], any);
+}
+
 const stateDir = join(folder, 'state');
 const mountRoot = join(folder, 'mnt');
 
@@ -95,6 +109,7 @@ const commands: Readonly<Record<string, readonly string[]>> = {
 
 try {
   for (const kind of ['waiting', 'parked'] as const) wake(kind);
+  await compact();
   flyd('gc');
   fill(stateDir, mountRoot, crowd);
   const took = new Map<string, number[]>(Object.keys(commands).map((title) => [title, []]));
