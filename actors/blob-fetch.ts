@@ -46,8 +46,9 @@ export const blobFetch =
     const parts = driver === undefined ? null : deps.drivers(driver).parts;
     const partialId = downloadIdOf(source, layer);
     const begin = () => parts?.begin(partialId, limits) ?? null;
+    const tidy = async () => parts?.tidy(partialId);
     const { reused: _, ...blob } = await fetchingAnew(() =>
-      preparing(begin, (ringFor) =>
+      preparing(begin, tidy, (ringFor) =>
         store.fetch({
           source,
           layer,
@@ -95,9 +96,13 @@ async function fetchingAnew<Blob>(fetch: () => Promise<Blob>): Promise<Blob> {
 
 type RingFor = NonNullable<FetchRequest['ringFor']>;
 
-/** Lets a driver prepare the layer beside its fetch; what it made is kept only of a layer that came whole. */
+/**
+ * Lets a driver prepare the layer beside its fetch; what it made is kept only of a layer that came whole. One
+ * that had come already is prepared by nobody: then what a killed call left of it is of no use.
+ */
 async function preparing<Blob extends { digest: Digest }>(
   begin: () => PartMaking | null,
+  tidy: () => Promise<void>,
   fetch: (ringFor: RingFor) => Promise<Blob>,
 ): Promise<Blob> {
   let making: PartMaking | null = null;
@@ -108,7 +113,8 @@ async function preparing<Blob extends { digest: Digest }>(
   const current = (): PartMaking | null => making;
   try {
     const blob = await fetch(ringFor);
-    await current()?.keep(blob.digest);
+    const made = current();
+    await (made === null ? tidy() : made.keep(blob.digest));
     return blob;
   } catch (error) {
     await current()?.drop();

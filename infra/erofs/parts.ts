@@ -19,6 +19,8 @@ export function createParts(folder: string): LayerParts {
       return makingOf(path, pathOf, clean, limits);
     },
 
+    tidy: (id) => remove(join(folder, `${id}.tmp`)),
+
     async fill(digest, { image, lowers }: OpenImage, limits) {
       try {
         await rename(pathOf(digest), image);

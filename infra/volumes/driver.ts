@@ -114,6 +114,8 @@ export interface LayerParts {
    * becomes a file name, there is one at a time; what a killed one left is replaced.
    */
   begin(id: string, limits: Limits): PartMaking;
+  /** Removes what a killed one left of an `id` that is not prepared again. Nothing there is fine. */
+  tidy(id: string): Promise<void>;
   /**
    * Fills an open volume with what was prepared of its layer, which is used up by that. Null when nothing was,
    * or nothing that fits onto the volumes below: the volume is as empty as before. What it

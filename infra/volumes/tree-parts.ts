@@ -24,6 +24,7 @@ export interface TreePartsOptions {
  */
 export function createTreeParts({ folder, exec }: TreePartsOptions): LayerParts {
   const pathOf = (digest: Digest): string => join(folder, hexOf(digest));
+  const unfinished = (id: string): string => join(folder, `${id}.tmp`);
   const remove = (path: string, op: string) => removeTree(path, { exec, op, privileged: true });
 
   async function fill(digest: Digest, { root, form, lowers }: OpenVolume, limits: Limits) {
@@ -47,7 +48,7 @@ export function createTreeParts({ folder, exec }: TreePartsOptions): LayerParts 
 
   function begin(id: string, limits: Limits): PartMaking {
     const ring = makeRing();
-    const path = join(folder, `${id}.tmp`);
+    const path = unfinished(id);
     const removeIt = () => remove(path, 'blob.fetch');
     const made = ensurePrivate(folder)
       .then(removeIt)
@@ -74,6 +75,7 @@ export function createTreeParts({ folder, exec }: TreePartsOptions): LayerParts 
 
   return {
     begin,
+    tidy: (id) => remove(unfinished(id), 'blob.fetch'),
     fill,
     drop: (digest) => remove(pathOf(digest), 'volume.choose'),
 

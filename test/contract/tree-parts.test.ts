@@ -117,6 +117,13 @@ describe('parts that are trees', {
     assert.deepEqual(fs.readdirSync(join(filled.root, 'rootfs', 'etc')).sort(), ['new', 'old']);
   });
 
+  it('leave nothing of a killed one when a layer is not prepared again', async () => {
+    fs.mkdirSync(join(folder, 'layer-1.tmp', 'rootfs', 'etc'), { recursive: true });
+    await parts.tidy('layer-1');
+    await parts.tidy('layer-1');
+    assert.deepEqual(fs.readdirSync(folder), []);
+  });
+
   it('that were being used when that was killed are of no use, and removed', async () => {
     await keep(layer);
     fs.renameSync(join(folder, name, 'rootfs'), join(base, 'half'));

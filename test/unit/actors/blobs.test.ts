@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { blobFetch } from '#actors/blob-fetch';
 import { blobFind } from '#actors/blob-find';
 import { blobRecord } from '#actors/blob-record';
 import type { Progress } from '#core/effect';
-import { sweepLease } from '#db/images/index';
+import { downloadIdOf, sweepLease } from '#db/images/index';
 import type { FetchedBlob } from '#machines/blob';
 import {
   openTestParts,
@@ -44,6 +44,18 @@ describe('a blob that is not there', () => {
     assert.deepEqual(readFileSync(parts.store.pathOf(layer.blob.digest)), layer.stored);
     assert.deepEqual(await parts.store.listPartials(), []);
     assert.deepEqual(await find(), { ...layer.blob, reused: true, fetched: 0 });
+  });
+
+  it('leaves nothing of what a killed fetch had begun to prepare', async () => {
+    const wanted = { ...input(), driver: 'erofs' as const };
+    await run(blobFetch(parts), wanted); // the result stays in the journal: nothing is prepared again
+    const { parts: prepared } = parts.drivers('erofs');
+    const folder = join(parts.store.pathOf(layer.blob.digest), '../../../parts/erofs');
+    mkdirSync(folder, { recursive: true });
+    writeFileSync(join(folder, `${downloadIdOf(parts.source, layer.ref)}.tmp`), 'half');
+    assert.equal((await prepared?.list())?.length, 1);
+    await run(blobFetch(parts), wanted);
+    assert.deepEqual(await prepared?.list(), []);
   });
 
   it('tells how far its download is', async () => {
