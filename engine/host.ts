@@ -11,7 +11,7 @@ import { type HostOptions, rulesOf } from './host-options.ts';
 import { loadRun, storedEvent } from './load.ts';
 import { limitPauses } from './retry.ts';
 import { cancelWish, type LiveRun, type Mail } from './run.ts';
-import { type Turn, turnOf } from './turn.ts';
+import { type Over, type Turn, turnOf } from './turn.ts';
 import type { Timer } from './types.ts';
 
 /** Other processes' commits are noticed this late at most. */
@@ -20,15 +20,6 @@ const pollMs = 25;
 const rereadMs = 1000;
 /** A dead owner leaves no commit behind: look for those now and then. */
 const sweepMs = 250;
-
-/** What a commit has brought about. */
-interface Over {
-  moved: number[];
-  /** Runs to be moved from here on. */
-  born: number[];
-  /** Other runs of this process may have something to take now. */
-  look: boolean;
-}
 
 /**
  * Moves the runs that this process owns. Mail is taken in ticks: every run with mail computes its next
@@ -250,6 +241,8 @@ export class Host {
       this.#lost(turns, births, fault);
       return;
     }
+    // Whoever asked is answered, whatever comes of what follows.
+    for (const [index, { resolve }] of births.entries()) resolve(done.started[index] as Started);
     probeAll(probe, turns, births, 'after');
     const over: Over = { moved: [], born: [], look: false };
     for (const [index, turn] of turns.entries()) this.#afterCommit(turn, done.committed[index], over);
@@ -290,7 +283,7 @@ export class Host {
     return turns;
   }
 
-  #afterBirth({ first, resolve }: Birth, outcome: Started, over: Over): void {
+  #afterBirth({ first }: Birth, outcome: Started, over: Over): void {
     if (first !== null && outcome.first !== null) {
       const turn = numbered(first, outcome.id);
       this.#runs.set(outcome.id, turn.run);
@@ -299,7 +292,6 @@ export class Host {
       this.#keepPolling();
     } else if (outcome.verdict === 'started') over.born.push(outcome.id);
     over.look ||= outcome.joined || outcome.replaced !== null;
-    resolve(outcome);
   }
 
   #afterCommit({ run, draft, write }: Turn, committed: Committed | undefined, over: Over): void {

@@ -10,6 +10,15 @@ export interface Turn {
   readonly write: RunWrite;
 }
 
+/** What a commit has brought about. */
+export interface Over {
+  moved: number[];
+  /** Runs to be moved from here on. */
+  born: number[];
+  /** Other runs of this process may have something to take now. */
+  look: boolean;
+}
+
 /** The turn of a run that has taken its mail; null when there is nothing to write. */
 export function turnOf(run: LiveRun, draft: Draft, owner: string, rules: Rules): Turn | null {
   const open = toWrite(run, draft, owner, rules.now);
