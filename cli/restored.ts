@@ -22,11 +22,15 @@ export interface RestoredParts {
  */
 export async function noticeRestored(parts: RestoredParts): Promise<void> {
   const { restored } = parts.images;
-  // The file first: others raise the database's before the file's.
-  const noted = readGeneration(parts.paths.generation) ?? 0;
-  if (restored.generation() < noted && restored.takenAt() === null) restored.mark(parts.now());
+  const read = (): number => readGeneration(parts.paths.generation) ?? 0;
+  const isBehind = (): boolean => {
+    const noted = read(); // before the database's, which others raise first
+    return restored.generation() < noted;
+  };
+  // Twice: a number that is just being written may be read as no one ever wrote it.
+  if (isBehind() && isBehind() && restored.takenAt() === null) restored.mark(parts.now());
   if (restored.takenAt() !== null) await settleRestored(parts);
-  await writeGeneration(parts.paths.generation, restored.advance(noted));
+  await writeGeneration(parts.paths.generation, restored.advance(read()));
 }
 
 /**
