@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { readFileSync, rmSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { copySmallDisk, makeSmallDisk, type SmallDisk } from '../support/small-disk.ts';
 import { type Ended, openScene, type Running, type Scene } from './scene.ts';
@@ -127,6 +127,7 @@ export async function openFullDiskLab(): Promise<Lab> {
         const args = await argsOf(disk, command, driver);
         await flyd(disk, args, `record:${file}`).ended;
         const seen = new Map<string, number>();
+        if (!existsSync(file)) return []; // it moves no run
         return readFileSync(file, 'utf8')
           .trimEnd()
           .split('\n')
