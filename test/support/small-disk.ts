@@ -57,8 +57,20 @@ function openSmallDisk(image: string, folder: string): SmallDisk {
 function unmount(folder: string): void {
   const isDone = (...options: string[]): boolean =>
     spawnSync('umount', ['--recursive', ...options, folder], { stdio: 'ignore' }).status === 0;
-  for (let tries = 0; tries < 30 && !isDone(); tries++) spawnSync('sleep', ['0.1']);
+  for (let tries = 0; tries < 30 && !isDone(); tries++) {
+    detachLoops(folder);
+    spawnSync('sleep', ['0.1']);
+  }
   if (readFileSync('/proc/self/mountinfo', 'utf8').includes(` ${folder} `)) isDone('--lazy');
+}
+
+/** A file system in a file of the disk, such as the btrfs driver's, keeps its loop device when it is unmounted. */
+function detachLoops(folder: string): void {
+  const args = ['--list', '--noheadings', '--raw', '-O', 'NAME,BACK-FILE'];
+  for (const line of execFileSync('losetup', args, { encoding: 'utf8' }).split('\n')) {
+    const [name = '', file = ''] = line.split(' ');
+    if (file.startsWith(`${folder}/`)) execFileSync('losetup', ['-d', name]);
+  }
 }
 
 function fillBut(path: string, bytes: number): () => void {
