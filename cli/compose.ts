@@ -43,6 +43,8 @@ export interface Workbench {
 /** A pull must leave so much of everything that it uses up. */
 const reserve: SpaceReserve = { fraction: 0.05, bytesMax: 2 * 1024 ** 3 };
 
+const dayMs = 86_400_000;
+
 /** The engine passes this point when a commit of a run is written. */
 const committed = /^commit:.*:after$/;
 
@@ -105,6 +107,7 @@ export async function openWorkbench({ settings, surroundings, out }: Session): P
       owners,
       queues: { blob: settings.parallel },
       retry: retryOf(settings),
+      retention: { endedForMs: settings.keepRunsDays * dayMs },
       ...(settings.stuckAfterMs === null ? {} : { stuckAfterMs: settings.stuckAfterMs }),
       probe(point) {
         if (committed.test(point)) faults.clear();

@@ -55,6 +55,8 @@ export interface Settings {
   >;
   /** After so long without a sign of life an owner counts as stuck. */
   stuckAfterMs: number | null;
+  /** So many days after its end a run is forgotten, with its history. */
+  keepRunsDays: number;
 }
 
 /** How long flyd waits, in milliseconds. */
@@ -192,6 +194,7 @@ function withDefaults(
     timeouts: { ...defaultTimeouts, ...given.timeouts },
     retry: given.retry ?? {},
     stuckAfterMs: given.stuckAfterMs ?? null,
+    keepRunsDays: given.keepRunsDays ?? 90,
   };
 }
 

@@ -78,6 +78,7 @@ const shape = {
   timeouts: table(Object.keys(defaultTimeouts) as (keyof typeof defaultTimeouts)[]),
   retry: table(retryNames),
   stuckAfterMs: count,
+  keepRunsDays: count,
 } satisfies { [Key in keyof Settings]: z.ZodType };
 
 export type Given = { [Key in keyof typeof shape]?: z.output<(typeof shape)[Key]> };

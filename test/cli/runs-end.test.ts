@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
+import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
+import SqliteDatabase from 'better-sqlite3';
 import { openScene, type Scene, smallFamily } from './scene.ts';
 import * as shapes from './shapes.ts';
 
@@ -51,4 +53,23 @@ test('runs purge --ended-for deletes histories, and no image; the next pull reus
   assert.equal(again.status, 'done');
   const wrong = shapes.failure.parse(await scene.json(['runs', 'purge'], 2));
   assert.equal(wrong.error.code, 'usage');
+});
+
+test('runs that ended long ago are forgotten by themselves, with their histories; images stay', async () => {
+  await scene.json(scene.pullArgs('small'));
+  const old = shapes.runs.parse(await scene.json(['runs'])).map(({ id }) => id);
+  const db = new SqliteDatabase(join(scene.stateDir, 'flyd.db'));
+  db.prepare('UPDATE runs SET ended_at = ended_at - ?').run(100 * 86_400_000);
+  db.close();
+  const left = async () => {
+    const runs = shapes.runs.parse(await scene.json(['runs'])).map(({ id }) => id);
+    return old.filter((id) => runs.includes(id));
+  };
+  const kept = await scene.flyd(['gc', '--json'], { FLYD_KEEP_RUNS_DAYS: '200' });
+  assert.equal(kept.code, 0, kept.stderr);
+  assert.deepEqual(await left(), old);
+  // It never holds a command up: what one has no time for is left to the next.
+  for (let commands = 0; commands < 10 && (await left()).length > 0; commands++) await scene.json(['gc']);
+  assert.deepEqual(await left(), []);
+  assert.equal((await scene.json<unknown[]>(['images'])).length, 1);
 });
