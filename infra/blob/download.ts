@@ -1,12 +1,12 @@
 import type { FileHandle } from 'node:fs/promises';
 import { recoverable, unrecoverable } from '#core/errors';
 import type { LayerRef, Source } from '#core/image';
+import { collectYoung } from '../collection.ts';
 import { fileError } from '../durable.ts';
 import { unavailableHint } from '../net/failures.ts';
 import type { RangeSource } from '../object-source.ts';
 import type { Journal } from './journal.ts';
 import type { Measuring } from './measuring.ts';
-import { collectYoung } from './young-collection.ts';
 
 export interface Transfer {
   source: Source;

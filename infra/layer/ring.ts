@@ -28,11 +28,28 @@ export interface SharedRing {
   progress: SharedArrayBuffer;
 }
 
-export const makeRing = (): SharedRing => ({
-  control: new SharedArrayBuffer(4 * (lengths + slots)),
-  data: new SharedArrayBuffer(slots * slotBytes),
-  progress: new SharedArrayBuffer(16),
-});
+/** Shared memory goes only when every thread has collected it, and few objects refer to much: so it is kept. */
+const spare: SharedRing[] = [];
+const spareMax = 8;
+
+/** A ring, empty. Whoever takes it gives it back when both threads have left it, or lets it be. */
+export function takeRing(): SharedRing {
+  const used = spare.pop();
+  if (used === undefined)
+    return {
+      control: new SharedArrayBuffer(4 * (lengths + slots)),
+      data: new SharedArrayBuffer(slots * slotBytes),
+      progress: new SharedArrayBuffer(16),
+    };
+  new Int32Array(used.control).fill(0);
+  new BigInt64Array(used.progress).fill(0n);
+  return used;
+}
+
+/** The next layer may have the ring: no thread uses it any more. */
+export function giveBack(ring: SharedRing): void {
+  if (spare.length < spareMax) spare.push(ring);
+}
 
 /** Thrown on both sides once `stopRing` was called. */
 export class RingStopped extends Error {

@@ -10,7 +10,7 @@ import type { ApplyTarget } from './apply.ts';
 import type { ApplyAnswer, ApplyJob } from './apply-thread.ts';
 import type { InflateAnswer, InflateJob } from './inflate-thread.ts';
 import type { LayerWarning, WarningCode } from './report.ts';
-import { makeRing, readProgress, type SharedRing, stopRing } from './ring.ts';
+import { giveBack, readProgress, type SharedRing, stopRing, takeRing } from './ring.ts';
 
 export interface UnpackOptions {
   /** The layer as stored, compressed or not. */
@@ -53,7 +53,7 @@ const progressMs = 200;
 export async function unpackLayer(options: UnpackOptions): Promise<Unpacked> {
   const { blobPath, expected, target, limits, signal } = options;
   signal.throwIfAborted();
-  const ring = makeRing();
+  const ring = takeRing();
   const inflateJob: InflateJob = {
     blobPath,
     rawSize: expected.rawSize ?? null,
@@ -79,6 +79,7 @@ export async function unpackLayer(options: UnpackOptions): Promise<Unpacked> {
     if (!inflated.ok || !applied.ok) throw new TypeError('a thread was stopped without an abort');
     if (options.sync !== false && target.form !== 'image') syncTree(target.rootfs);
     tell(options, ring);
+    giveBack(ring);
     return { ...summary(applied), ...totals(inflated), entries: applied.entries, bytes: applied.bytes };
   } finally {
     clearInterval(timer);

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { type Digest, hexOf } from '#core/ids';
 import type { Limits } from '#core/limits';
 import { errnoOf, fileError } from '../durable.ts';
-import { makeRing, type SharedRing, stopRing } from '../layer/ring.ts';
+import { giveBack, type SharedRing, stopRing, takeRing } from '../layer/ring.ts';
 import type { LayerParts, PartMaking } from './driver.ts';
 import { ensurePrivate } from './folders.ts';
 
@@ -45,7 +45,7 @@ export function keepParts(folder: string, kind: PartKind): Omit<LayerParts, 'fil
 }
 
 function beginPart(folder: string, kind: PartKind, path: string, limits: Limits): PartMaking {
-  const ring = makeRing();
+  const ring = takeRing();
   const remove = () => kind.remove(path, 'blob.fetch');
   const made = ensurePrivate(folder)
     .then(remove)
@@ -55,11 +55,17 @@ function beginPart(folder: string, kind: PartKind, path: string, limits: Limits)
     ({ ok }) => ok,
     () => false,
   );
+  let isOurs = true;
   return {
     ring,
-    keep: async (digest) => ((await whole) ? kind.name(path, partPath(folder, digest)) : remove()),
+    async keep(digest) {
+      const isWhole = await whole;
+      isOurs = false;
+      giveBack(ring); // the layer has come: who wrote into it has ended before
+      await (isWhole ? kind.name(path, partPath(folder, digest)) : remove());
+    },
     async drop() {
-      stopRing(ring);
+      if (isOurs) stopRing(ring);
       await whole;
       await remove();
     },
