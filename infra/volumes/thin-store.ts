@@ -128,6 +128,7 @@ export function createThinStore({ folder, pool, dm, exec }: ThinStoreOptions): T
         throw unrecoverable('volume_missing', `${origin?.id} is not in the pool any more`, {
           op,
           subject: id,
+          hint: 'flyd doctor --fix drops the image; then pull it again',
         });
       throw unrecoverable('driver_failed', `device ${device} is in the pool already, without a record`, {
         op,

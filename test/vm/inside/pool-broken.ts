@@ -161,6 +161,29 @@ test('a pool that the kernel or a person has broken', async (t: TestContext) => 
       await assertAgreed(host);
     },
   );
+
+  await t.test('a volume that the pool has lost: its image is dropped, and pulled again', async () => {
+    const [row] = read<{ device: number }>(
+      host,
+      "SELECT device FROM volumes WHERE state = 'sealed' ORDER BY layers DESC",
+    );
+    tool('dmsetup', 'message', host.pool(), '0', `delete ${row?.device}`);
+    await assertFound(host, 'pool-devices', /lost its device/);
+    assertFailed(await host.flyd('activate', 'small'), 'volume_missing', /flyd doctor --fix/);
+    const left = await host.get<Mended>(1, 'doctor', '--fix');
+    assert.match(
+      left.done.join('; '),
+      new RegExp(`left ${kept.output.id}: it stands on a volume that is gone`),
+    );
+    assert.equal(note(kept), 'written before', 'a snapshot outlives its origin');
+    await host.get(0, 'deactivate', 'kept');
+    const mended = await host.get<Mended>(0, 'doctor', '--fix');
+    assert.match(mended.done.join('; '), /dropped the image small/);
+    assert.equal((await host.pull('small', '--no-activate')).code, 0);
+    await activates();
+    await host.get(0, 'gc');
+    await assertAgreed(host);
+  });
 });
 
 const read = <Row>(host: PoolHost, sql: string): Row[] => {
