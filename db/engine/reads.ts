@@ -166,7 +166,8 @@ export function createReads(db: Database) {
     links: (parent: number): LinkRow[] => linksOf.all(parent),
     parents: (child: number): { uid: string; live: boolean }[] =>
       (parentsOf().all(child) as { uid: string; live: number }[]).map(({ uid, live }) => ({
-        ...{ uid, live: live === 1 },
+        uid,
+        live: live === 1,
       })),
     /** Events to the run that it has not taken yet, in order. */
     inbox: (run: number): EventRow[] => inboxOf.all(run),

@@ -1,4 +1,5 @@
 import fs from 'node:fs';
+import { chunkBytes } from '../layer/stored.ts';
 
 /**
  * A file that one thread writes and another reads from its start. Bytes are never read before they were said
@@ -43,8 +44,6 @@ function tell({ control }: SharedGrowth): void {
   Atomics.notify(words, wake);
 }
 
-const chunkBytes = 256 * 1024;
-
 /** What is in the file, as it comes; waits without an event loop. Each chunk is good until the next is asked for. */
 export function* growingFile(fd: number, growth: SharedGrowth): Generator<Buffer, void> {
   const words = new Int32Array(growth.control);
@@ -62,16 +61,5 @@ export function* growingFile(fd: number, growth: SharedGrowth): Generator<Buffer
       yield chunk.subarray(0, bytes);
     } else if (how === finished) return;
     else Atomics.wait(words, wake, seen);
-  }
-}
-
-/** What is in a file that grows no more. */
-export function* wholeFile(fd: number): Generator<Buffer, void> {
-  const chunk = Buffer.allocUnsafe(chunkBytes);
-  for (let at = 0; ; ) {
-    const bytes = fs.readSync(fd, chunk, 0, chunkBytes, at);
-    if (bytes === 0) return;
-    at += bytes;
-    yield chunk.subarray(0, bytes);
   }
 }

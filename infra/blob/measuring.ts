@@ -2,8 +2,9 @@ import { setImmediate } from 'node:timers/promises';
 import { type ErrorRecord, fromErrorRecord } from '#core/errors';
 import type { Limits } from '#core/limits';
 import type { SharedRing } from '../layer/ring.ts';
+import { wholeFile } from '../layer/stored.ts';
 import { besideModule, inThread } from '../threads.ts';
-import { extendTo, finishGrowth, makeGrowth, type SharedGrowth, stopGrowth, wholeFile } from './growing.ts';
+import { extendTo, finishGrowth, makeGrowth, type SharedGrowth, stopGrowth } from './growing.ts';
 import type { Measured } from './journal.ts';
 import { measure } from './measure.ts';
 

@@ -4,6 +4,7 @@ import { toErrorRecord, unrecoverable } from '#core/errors';
 import { errnoOf, fileError } from '../durable.ts';
 import { createInflater, type Inflated, type InflateLimits, toEnd } from './inflate.ts';
 import { RingStopped, RingWriter, type SharedRing } from './ring.ts';
+import { wholeFile } from './stored.ts';
 
 export interface InflateJob {
   blobPath: string;
@@ -19,8 +20,6 @@ export type InflateAnswer =
   | { ok: false; error: ReturnType<typeof toErrorRecord> }
   | { ok: false; error: null };
 
-const readBytes = 256 * 1024;
-
 function inflate(job: InflateJob, writer: RingWriter): Inflated {
   const hash = job.diffId === null ? null : createHash('sha256');
   let seen = 0;
@@ -35,12 +34,7 @@ function inflate(job: InflateJob, writer: RingWriter): Inflated {
   });
   const fd = fs.openSync(job.blobPath, 'r');
   try {
-    const buffer = Buffer.allocUnsafe(readBytes);
-    for (;;) {
-      const length = fs.readSync(fd, buffer, 0, readBytes, null);
-      if (length === 0) break;
-      toEnd(inflater.write(buffer.subarray(0, length)));
-    }
+    for (const chunk of wholeFile(fd)) toEnd(inflater.write(chunk));
     const inflated = toEnd(inflater.end());
     if (job.rawSize !== null && inflated.rawBytes !== job.rawSize) throw wrongSize(job, inflated.rawBytes);
     if (hash !== null) compare(job, `sha256:${hash.digest('hex')}`);

@@ -84,16 +84,6 @@ export class RingWriter {
     this.#data = Buffer.from(ring.data);
   }
 
-  /** Copies bytes in, waiting for room. */
-  write(bytes: Buffer): void {
-    for (let at = 0; at < bytes.length; ) {
-      const room = this.reserve();
-      const step = bytes.copy(room, 0, at);
-      at += step;
-      this.commit(step);
-    }
-  }
-
   /** The free part of the current slot, to fill in place; waits until the reader has left it. */
   reserve(): Buffer {
     const index = Atomics.load(this.#control, produced);

@@ -9,7 +9,7 @@ import { SysError } from './error.ts';
  * koffi keeps errno over everything that it and V8 do between the call and `koffi.errno()`.
  */
 export type Arg = number | bigint | Buffer | null;
-export type ArgType = 'int' | 'uint' | 'long' | 'ptr';
+type ArgType = 'int' | 'uint' | 'long' | 'ptr';
 
 const libc = koffi.load(null);
 const cType = { int: 'int', uint: 'unsigned int', long: 'long', ptr: 'void *' } as const;

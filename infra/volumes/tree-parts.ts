@@ -61,7 +61,7 @@ async function moveTree(from: string, to: string): Promise<boolean> {
     await rename(from, to);
     return true;
   } catch (error) {
-    if (['ENOENT', 'EXDEV'].includes(errnoOf(error) ?? '')) return false;
+    if (['ENOENT', 'EXDEV'].includes(errnoOf(error))) return false;
     throw fileError(error, 'rename', from);
   }
 }

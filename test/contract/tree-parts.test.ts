@@ -50,7 +50,11 @@ describe('parts that are trees', {
   function feed(making: PartMaking, raw: Buffer, end: 'end' | 'fail' = 'end'): void {
     const writer = new RingWriter(making.ring);
     try {
-      writer.write(raw);
+      for (let at = 0; at < raw.length; ) {
+        const bytes = raw.copy(writer.reserve(), 0, at);
+        writer.commit(bytes);
+        at += bytes;
+      }
       writer[end]();
     } catch (error) {
       if (!(error instanceof RingStopped)) throw error;

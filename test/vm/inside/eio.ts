@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { closeSync, fsyncSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { makeDisk, tool } from './low-device.ts';
@@ -20,15 +20,6 @@ import {
  * error target takes its place for a while. Each command says one thing, nothing stays half-done, and when
  * the disk is back the work goes on.
  */
-function writeDurably(path: string, text: string): void {
-  const fd = openSync(path, 'w');
-  try {
-    writeSync(fd, text);
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
-}
 
 /** One error with a code that is not `unclassified`, and something to do about it. */
 function assertClear(answer: Awaited<ReturnType<PoolHost['flyd']>>): void {
@@ -48,13 +39,13 @@ test('a disk under the pool fails and comes back', async (t) => {
   assert.equal(pulled.code, 0, told(pulled));
   const kept = await host.get<Activated>(0, 'activate', 'small', '--name', 'kept');
   const inKept = (name: string): string => join(kept.output.rootfs, name);
-  writeDurably(inKept('before'), 'before');
+  writeFileSync(inKept('before'), 'before', { flush: true });
 
   await t.test('its data', async () => {
     host.data.fail();
     const refused = await host.pull('larger', '--no-activate');
     assertClear(refused);
-    assert.throws(() => writeDurably(inKept('lost'), 'x'));
+    assert.throws(() => writeFileSync(inKept('lost'), 'x', { flush: true }));
     host.data.mend();
     await assertFound(host, 'activation', /has met errors/);
     await host.get<Mended>(0, 'doctor', '--fix');
@@ -80,7 +71,7 @@ test('a disk under the pool fails and comes back', async (t) => {
   async function goOn(): Promise<void> {
     assert.equal(host.status().mode, 'rw');
     assert.equal(readFileSync(inKept('before'), 'utf8'), 'before');
-    writeDurably(inKept('after'), 'after');
+    writeFileSync(inKept('after'), 'after', { flush: true });
     await host.get(0, 'activate', 'small', '--name', 'passing');
     await host.get(0, 'deactivate', 'passing');
   }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { closeSync, fsyncSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { closeSync, fsyncSync, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { tool } from './low-device.ts';
@@ -30,16 +30,6 @@ function fillUp(rootfs: string, mebibytes = 300): string | undefined {
     closeSync(fd);
   }
   return undefined;
-}
-
-function writeDurably(path: string, text: string): void {
-  const fd = openSync(path, 'w');
-  try {
-    writeSync(fd, text);
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
 }
 
 /** Bytes of the device under the pool must come back but for what a file system needs for itself. */
@@ -108,7 +98,7 @@ test('a pool that is full: warned of before, found, left, emptied, made larger',
 
   await t.test('full: a larger device ends it, and what was written before is whole', async () => {
     const { output } = await activate('--name', 'kept');
-    writeDurably(join(output.rootfs, 'before'), 'before');
+    writeFileSync(join(output.rootfs, 'before'), 'before', { flush: true });
     fillUp(output.rootfs);
     host.data.grow(160);
     const grown = await host.get<Mended>(0, 'doctor', '--fix');
@@ -116,7 +106,7 @@ test('a pool that is full: warned of before, found, left, emptied, made larger',
     assert.deepEqual([host.status().mode, host.status().dataTotal], ['rw', 160 * 16]);
     // What the file system could not write has aborted its journal: it was checked and mounted anew.
     assert.deepEqual(grown.restored?.restored, [output.id]);
-    writeDurably(join(output.rootfs, 'after'), 'after');
+    writeFileSync(join(output.rootfs, 'after'), 'after', { flush: true });
     assert.equal(readFileSync(join(output.rootfs, 'before'), 'utf8'), 'before');
     await host.get(0, 'deactivate', 'kept');
   });
