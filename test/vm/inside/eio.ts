@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { makeDisk, tool } from './low-device.ts';
@@ -29,6 +29,20 @@ function assertClear(answer: Awaited<ReturnType<PoolHost['flyd']>>): void {
   assert.ok(error.hint !== null && error.hint !== '', told(answer));
 }
 
+/**
+ * Brings ext4 to know that its device fails. A failed write of data is told to the writer alone; a failed
+ * commit of the journal aborts it; and the first change after that is refused, and counted as an error.
+ */
+function bringToKnow(folder: string): void {
+  const fd = openSync(folder, 'r');
+  try {
+    assert.throws(() => fsyncSync(fd));
+  } finally {
+    closeSync(fd);
+  }
+  assert.throws(() => mkdirSync(join(folder, 'never')));
+}
+
 process.env.FLYD_RETRY = 'attempts=2,pauseMs=20,pauseMsMax=20';
 
 test('a disk under the pool fails and comes back', async (t) => {
@@ -46,6 +60,7 @@ test('a disk under the pool fails and comes back', async (t) => {
     const refused = await host.pull('larger', '--no-activate');
     assertClear(refused);
     assert.throws(() => writeFileSync(inKept('lost'), 'x', { flush: true }));
+    bringToKnow(kept.output.rootfs);
     host.data.mend();
     await assertFound(host, 'activation', /has met errors/);
     await host.get<Mended>(0, 'doctor', '--fix');
