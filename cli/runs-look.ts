@@ -25,11 +25,15 @@ export async function listRuns(session: Session, wanted: RunsWanted): Promise<nu
       ...(wanted.status === undefined ? {} : { status: [wanted.status] }),
       ...(wanted.machine === undefined ? {} : { machine: wanted.machine }),
     });
-    out.document(runs.map(runDocument));
+    out.array(textsOf(runs));
     if (runs.length === 0) out.say('no runs');
-    else for (const line of table(header, runs.map(rowOf))) out.say(line);
+    else out.sayAll(table(header, runs.map(rowOf)));
     return exitCodes.done;
   });
+}
+
+function* textsOf(runs: readonly RunView[]): Iterable<string> {
+  for (const run of runs) yield JSON.stringify(runDocument(run));
 }
 
 const header = ['RUN', 'MACHINE', 'STATUS', 'STATE', 'UPDATED', 'ABOUT'];
@@ -106,8 +110,7 @@ export async function showEvents(session: Session, id: string): Promise<number> 
     const engine = engineToLook(db);
     const rows = engine.history(findRun(engine, id).id);
     out.document(rows.map(eventDocument));
-    for (const line of table(['SEQ', 'AT', 'EVENT', 'FROM', 'TO', 'MS', 'STARTED'], rows.map(eventRow)))
-      out.say(line);
+    out.sayAll(table(['SEQ', 'AT', 'EVENT', 'FROM', 'TO', 'MS', 'STARTED'], rows.map(eventRow)));
     return exitCodes.done;
   });
 }

@@ -18,7 +18,7 @@ import { Spans } from './spans.ts';
 import { realSystem } from './system.ts';
 import { hasTag } from './tags.ts';
 import type { EngineEvent, Json, RetryPolicies, RunView } from './types.ts';
-import { childrenOf, historyOf, snapshotAt, viewOf } from './views.ts';
+import { childrenOf, historyOf, snapshotAt, viewOf, viewsOf } from './views.ts';
 import { createWaiters, type Interest } from './waiting.ts';
 
 const defaultRetry: RetryPolicies = {
@@ -193,8 +193,7 @@ export function openEngine(options: EngineOptions): Engine {
         });
       return id;
     },
-    runs: ({ id, ...filter } = {}) =>
-      reads.runs({ ...filter, ...(id === undefined ? {} : { uid: id }) }).map((row) => viewOf(reads, row)),
+    runs: ({ id, ...filter } = {}) => viewsOf(reads, id === undefined ? filter : { ...filter, uid: id }),
     children: (id) => childrenOf(reads, rowOf(id)),
     history: (id) => historyOf(reads, rowOf(id)),
     snapshotAt: <D extends Definition>(id: string, seq: number) =>

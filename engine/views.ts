@@ -1,5 +1,5 @@
 import { type ErrorRecord, unrecoverable } from '#core/errors';
-import type { Reads, RunRow } from '#db/engine/index';
+import type { Reads, RunQuery, RunRow, ShownRunRow } from '#db/engine/index';
 import type { Definition, SnapshotOf } from './definition.ts';
 import { applyPatch, type PatchOperation } from './json.ts';
 import { hasReferences, redact } from './secrets.ts';
@@ -20,7 +20,11 @@ const parseError = (text: string | null): ErrorRecord | null => parse(text) as E
 const depthMax = 8;
 
 /** The row as anybody may see it; as a run of `D`, for a caller who knows that it is one. */
-export function viewOf<D extends Definition>(reads: Reads, row: RunRow): RunView<D> {
+export function viewOf<D extends Definition>(
+  reads: Reads,
+  row: ShownRunRow,
+  parents: readonly string[] = reads.parents(row.id).map(({ uid }) => uid),
+): RunView<D> {
   const effects = row.endedAt === null ? reads.effects(row.id) : [];
   const timers = row.endedAt === null ? reads.timers(row.id) : [];
   const waitsFor = whatHolds(reads, row);
@@ -46,12 +50,20 @@ export function viewOf<D extends Definition>(reads: Reads, row: RunRow): RunView
     labels: (parse(row.labels) ?? {}) as Record<string, string>,
     continuedAs: row.continuedAs === null ? null : (reads.run(row.continuedAs)?.uid ?? null),
     forkedFrom: parse(row.forkedFrom) as RunView['forkedFrom'],
-    parents: reads.parents(row.id).map(({ uid }) => uid),
+    parents: [...parents],
     createdAt: row.createdAt,
     updatedAt: row.updatedAt,
     endedAt: row.endedAt,
   };
 }
+
+/** The newest runs that fit, as anybody may see them, oldest first. */
+export const viewsOf = (reads: Reads, query: RunQuery): RunView[] =>
+  reads.atOnce(() => {
+    const rows = reads.runsToShow(query);
+    const parents = reads.parentsOfAll(rows.map(({ id }) => id));
+    return rows.map((row) => viewOf(reads, row, parents.get(row.id) ?? []));
+  });
 
 /** The runs that this one started or joined, and has not let go. */
 export const childrenOf = <D extends Definition>(reads: Reads, row: RunRow): ChildRun<D>[] =>
@@ -61,7 +73,7 @@ export const childrenOf = <D extends Definition>(reads: Reads, row: RunRow): Chi
   });
 
 /** What keeps a run from beginning; nothing when it has begun. */
-function whatHolds(reads: Reads, row: RunRow): Hold[] {
+function whatHolds(reads: Reads, row: ShownRunRow): Hold[] {
   if (row.seq > 0 || row.endedAt !== null || row.admitted) return [];
   const holds: Hold[] = [];
   const uidOf = (id: number): string => reads.run(id)?.uid ?? '';
@@ -74,7 +86,7 @@ function whatHolds(reads: Reads, row: RunRow): Hold[] {
 }
 
 /** What keeps a run from going on: its own error, or that of the child that it waits for. */
-function troubleOf(reads: Reads, row: RunRow, depth = 0): ErrorRecord | null {
+function troubleOf(reads: Reads, row: ShownRunRow, depth = 0): ErrorRecord | null {
   const own = parseError(row.error) ?? parseError(row.parked);
   if (own !== null || row.endedAt !== null) return own;
   const failing = reads.effects(row.id).filter(({ error }) => error !== null);

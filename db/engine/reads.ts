@@ -6,18 +6,10 @@ import { write } from '../open.ts';
 import { lockWaitOf } from '../waiting.ts';
 import type { EffectRow, EventRow, LinkRow, RunRow, SecretRow, TimerRow } from './records.ts';
 import { rowsOf } from './rows.ts';
+import { createRunList } from './run-list.ts';
 import { definitions, effects, events, runLinks, runs, secrets, timers, type transitions } from './schema.ts';
 
-const { and, desc, eq, inArray, isNull, isNotNull, sql } = orm;
-
-export interface RunQuery {
-  uid?: string;
-  machine?: string;
-  key?: string;
-  status?: string[];
-  live?: boolean;
-  limit?: number;
-}
+const { and, eq, isNull, sql } = orm;
 
 export type TransitionRow = typeof transitions.$inferSelect;
 export type Reads = ReturnType<typeof createReads>;
@@ -30,7 +22,6 @@ const disownWaitMs = 1000;
 /** What the engine and its watchers read, and the two writes that move ownership. */
 export function createReads(db: Database) {
   const query = drizzle(db);
-  const runColumns = orm.getTableColumns(runs);
 
   /** Rows of a run from the newest back, by the `prev` pointers. */
   const walk = once(() =>
@@ -142,23 +133,7 @@ export function createReads(db: Database) {
   return {
     run: (id: number): RunRow | undefined => byId.get(id),
     runByUid: (uid: string): RunRow | undefined => byUid.get(uid),
-    runs(filter: RunQuery): RunRow[] {
-      const conditions = [
-        filter.uid === undefined ? undefined : eq(runs.uid, filter.uid),
-        filter.machine === undefined ? undefined : eq(runs.machine, filter.machine),
-        filter.key === undefined ? undefined : eq(runs.key, filter.key),
-        filter.status === undefined ? undefined : inArray(runs.status, filter.status as RunRow['status'][]),
-        filter.live === undefined ? undefined : filter.live ? isNull(runs.endedAt) : isNotNull(runs.endedAt),
-      ];
-      const rows = query
-        .select(runColumns)
-        .from(runs)
-        .where(and(...conditions))
-        .orderBy(desc(runs.id))
-        .limit(filter.limit ?? 10_000)
-        .all();
-      return rows.reverse();
-    },
+    ...createRunList(db),
     /** What the references in the run stand for. */
     secrets: (run: number): SecretRow[] => secretsOf.all(run),
     effects: (run: number): EffectRow[] => effectsOf.all(run),

@@ -11,11 +11,17 @@ export interface Rows<Row> {
 }
 
 /**
- * Reads the rows of `table` for which `condition` (SQL, with `?`) holds, as drizzle would give them. Its round
- * trip costs some ten times what SQLite takes for a row, and these are read for every run.
+ * Reads the rows of `table` for which `condition` (SQL, with `?`) holds, as drizzle would give them, without
+ * the columns that are left out. Its round trip costs some ten times what SQLite takes for a row, and these are read for every run.
  */
-export function rowsOf<T extends Table>(db: Database, table: T, condition: string): Rows<T['$inferSelect']> {
-  const columns = Object.entries(orm.getTableColumns(table));
+export function rowsOf<T extends Table, Left extends keyof T['$inferSelect'] = never>(
+  db: Database,
+  table: T,
+  condition: string,
+  leftOut: readonly Left[] = [],
+): Rows<Omit<T['$inferSelect'], Left>> {
+  const all = Object.entries(orm.getTableColumns(table));
+  const columns = all.filter(([key]) => !(leftOut as readonly string[]).includes(key));
   const flags = columns.flatMap(([key, { dataType }]) => (dataType === 'boolean' ? [key] : []));
   const list = columns.map(([key, { name }]) => `${name} AS "${key}"`).join(', ');
   const statement = once(() =>
@@ -23,9 +29,9 @@ export function rowsOf<T extends Table>(db: Database, table: T, condition: strin
       `SELECT ${list} FROM ${orm.getTableName(table)} WHERE ${condition}`,
     ),
   );
-  const asTyped = (row: Record<string, unknown>): T['$inferSelect'] => {
+  const asTyped = (row: Record<string, unknown>): Omit<T['$inferSelect'], Left> => {
     for (const flag of flags) row[flag] = row[flag] === 1;
-    return row;
+    return row as Omit<T['$inferSelect'], Left>;
   };
   return {
     get(...given) {
