@@ -15,20 +15,30 @@ export function guardStatements(db: Database): void {
       throw databaseError(cause, db.name, 'use');
     }
   };
+  const again = <T>(cause: unknown, work: () => T): T => {
+    if (!isBusy(cause)) throw databaseError(cause, db.name, 'use');
+    if (db.inTransaction) throw cause; // whoever began the transaction begins it anew
+    return translated(() => withRetry(db, work));
+  };
   const waiting = <T>(work: () => T): T => {
     try {
       return work();
     } catch (cause) {
-      if (!isBusy(cause)) throw databaseError(cause, db.name, 'use');
-      if (db.inTransaction) throw cause; // whoever began the transaction begins it anew
-      return translated(() => withRetry(db, work));
+      return again(cause, work);
     }
   };
   db.prepare = (text: string) => {
     const statement: Statement = waiting(() => prepareRaw(text));
     for (const name of ['run', 'get', 'all'] as const) {
-      const call = statement[name].bind(statement);
-      statement[name] = (...args: unknown[]) => waiting(() => call(...args)) as never;
+      const call = statement[name] as (...args: unknown[]) => unknown;
+      // Nothing is made for a call that goes well: a commit makes some hundreds.
+      statement[name] = (...args: unknown[]) => {
+        try {
+          return call.apply(statement, args) as never;
+        } catch (cause) {
+          return again(cause, () => call.apply(statement, args)) as never;
+        }
+      };
     }
     const iterate = statement.iterate.bind(statement);
     statement.iterate = (...args: unknown[]) =>

@@ -59,24 +59,27 @@ export function toWrite(run: LiveRun, draft: Draft, owner: string, now: number):
     seq: draft.expectedSeq,
     last: run.last,
     was: run.status,
+    before: run.written,
     at: now,
     history,
     operations: worthWriting(operations),
     row: {
       status: statusOf(run),
       seq: run.seq,
-      version: run.definition.version,
-      definition: run.hash,
       state: run.state,
-      tags: JSON.stringify(run.tags),
-      tagsLast: JSON.stringify(run.tagsLast),
       snapshot: run.json === null ? null : textOf(run, draft),
+      epoch: run.epoch,
+      rest: {
+        version: run.definition.version,
+        definition: run.hash,
+        tags: JSON.stringify(run.tags),
+        tagsLast: JSON.stringify(run.tagsLast),
+        parked: run.parked === null ? null : JSON.stringify(run.parked),
+        attempts: attemptsOf(run),
+        cancelDelivered: run.cancelDelivered,
+      },
       output: run.output === null ? null : JSON.stringify(run.output),
       error: run.error === null ? null : JSON.stringify(run.error),
-      parked: run.parked === null ? null : JSON.stringify(run.parked),
-      attempts: attemptsOf(run),
-      epoch: run.epoch,
-      cancelDelivered: run.cancelDelivered,
       ended: run.ended,
     },
   };
@@ -85,15 +88,22 @@ export function toWrite(run: LiveRun, draft: Draft, owner: string, now: number):
 /** Without what a later operation on the same effect undoes: most transitions end one and start another. */
 function worthWriting(operations: Operation[]): Operation[] {
   if (operations.length < 2) return operations;
-  return operations.filter((operation, index) => {
-    if (operation.type !== 'effect.drop' && operation.type !== 'effect.put') return true;
-    const { child } = operation;
-    return !operations.some(
-      (later, at) =>
-        at > index && (later.type === 'effect.put' || later.type === 'effect.drop') && later.child === child,
-    );
-  });
+  const kept: Operation[] = [];
+  for (const operation of operations) {
+    const before = isOfEffect(operation)
+      ? kept.findIndex((each) => isOfEffect(each) && each.child === operation.child)
+      : -1;
+    if (before >= 0) {
+      kept.splice(before, 1);
+      if (operation.type === 'effect.put') operation.again = true;
+    }
+    kept.push(operation);
+  }
+  return kept;
 }
+
+const isOfEffect = (operation: Operation): operation is Operation & { type: 'effect.put' | 'effect.drop' } =>
+  operation.type === 'effect.put' || operation.type === 'effect.drop';
 
 /** The status that the run has by what it is itself; null where others have a say: its children, or what holds it. */
 function statusOf(run: LiveRun): RunStatus | null {

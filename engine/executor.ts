@@ -2,6 +2,7 @@ import type { Progress } from '#core/effect';
 import { aborted, type FlydError, fromErrorRecord, toErrorRecord } from '#core/errors';
 import { Attempt } from './attempt.ts';
 import { watchAttempt } from './deadlines.ts';
+import { Given } from './given.ts';
 import { plain } from './json.ts';
 import { type EffectOutcome, effectIdOf, type LiveEffect, type LiveRun, type Mail } from './run.ts';
 import type { Spans } from './spans.ts';
@@ -125,14 +126,9 @@ export class Executor {
       probe?.(`effect:${src}:before`);
       const implementation = run.definition.actors[src];
       if (implementation === undefined) throw new TypeError(`no implementation of '${src}'`);
-      const output = await implementation({
-        input: input as never,
-        get signal() {
-          return attempt.signal;
-        },
-        effectId: effectIdOf(run, child, epoch),
-        attempt: effect.attempt + 1,
-        saved,
+      const effectId = effectIdOf(run, child, epoch);
+      const what = { input, effectId, attempt: effect.attempt + 1, saved };
+      const given = new Given(attempt, what, {
         progress(detail) {
           attempt.watch.alive();
           progress(run, child, effect, run.secrets === null ? detail : run.secrets.scrub(detail));
@@ -145,6 +141,7 @@ export class Executor {
             );
         },
       });
+      const output = await implementation(given as never);
       const copy = plain(output, `output of ${src}`);
       probe?.(`effect:${src}:after`);
       return copy;

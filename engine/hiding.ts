@@ -81,7 +81,7 @@ export function withoutSecrets(
       snapshot: maskAny(row.snapshot),
       output: scrubAny(row.output),
       error: scrubAny(row.error),
-      parked: scrubAny(row.parked),
+      rest: { ...row.rest, parked: scrubAny(row.rest.parked) },
     },
   };
   for (const secret of secrets.takeFresh()) hidden.operations.push({ type: 'secret.put', ...secret });

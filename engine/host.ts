@@ -302,6 +302,7 @@ export class Host {
     }
     run.last = committed.last;
     run.status = write.row.status;
+    run.written = write.row.rest;
     over.born.push(...committed.born);
     for (const event of draft.emitted)
       this.#options.emitted(run, run.secrets === null ? event : run.secrets.scrub(event));

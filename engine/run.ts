@@ -1,6 +1,6 @@
 import type { ErrorRecord } from '#core/errors';
 import type { RunStatus } from '#core/status';
-import type { EffectRow, LinkRow, RunRow, TimerRow } from '#db/engine/index';
+import type { EffectRow, LinkRow, RowRest, RunRow, TimerRow } from '#db/engine/index';
 import type { Definition } from './definition.ts';
 import type { Past } from './past.ts';
 import type { RunSecrets } from './secrets.ts';
@@ -51,6 +51,8 @@ export interface LiveRun {
   last: number | null;
   /** As it was last written; null where it depends on other rows, or is not known. */
   status: RunStatus | null;
+  /** The rest of its row as this process last wrote it; null before that. */
+  written: RowRest | null;
   epoch: number;
   effects: Map<string, LiveEffect>;
   timers: Map<string, LiveTimer>;
@@ -163,6 +165,7 @@ export function liveRun(
     seq: row.seq,
     last: row.last,
     status: row.seq === 0 ? null : row.status,
+    written: null,
     historyFrom: row.historyFrom,
     epoch: row.epoch,
     effects: new Map(

@@ -15,16 +15,12 @@ export type Apply = (run: number, entry: RunWrite, operation: Operation, born: n
 export function createApply({ sql, ending, starting }: OperationParts): Apply {
   return function apply(run, { owner, at }, operation, born) {
     switch (operation.type) {
-      case 'effect.put':
-        sql.putEffect.run(
-          run,
-          operation.child,
-          operation.epoch,
-          operation.src,
-          operation.input,
-          operation.dueAt,
-        );
+      case 'effect.put': {
+        const { again, child, epoch, src, input, dueAt } = operation;
+        if (again === true && sql.renewEffect.run(epoch, input, dueAt, run, child, src).changes > 0) return;
+        sql.putEffect.run(run, child, epoch, src, input, dueAt);
         return;
+      }
       case 'effect.fail':
         sql.failEffect.run({ run, ...operation });
         return;

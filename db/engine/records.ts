@@ -10,28 +10,38 @@ export interface RunWrite {
   last: number | null;
   /** Its status, as far as this owner knows. */
   was: RunStatus | null;
-  row: {
-    /** Null: it depends on other rows, such as its children's. */
-    status: RunStatus | null;
-    seq: number;
-    version: number;
-    definition: string;
-    state: string;
-    tags: string;
-    tagsLast: string;
-    snapshot: string | null;
-    output: string | null;
-    error: string | null;
-    parked: string | null;
-    attempts: number;
-    epoch: number;
-    cancelDelivered: boolean;
-    /** The terminal status, when this commit ends the run. */
-    ended: 'done' | 'failed' | 'cancelled' | null;
-  };
+  row: RowWrite;
+  /** `row.rest` as this owner wrote it last; null before that. */
+  before: RowRest | null;
   history: HistoryWrite[];
   operations: Operation[];
   at: number;
+}
+
+/** What a commit writes into the run's row. */
+export interface RowWrite {
+  /** Null: it depends on other rows, such as its children's. */
+  status: RunStatus | null;
+  seq: number;
+  state: string;
+  snapshot: string | null;
+  epoch: number;
+  rest: RowRest;
+  output: string | null;
+  error: string | null;
+  /** The terminal status, when this commit ends the run. */
+  ended: 'done' | 'failed' | 'cancelled' | null;
+}
+
+/** What most steps leave as it is. */
+export interface RowRest {
+  version: number;
+  definition: string;
+  tags: string;
+  tagsLast: string;
+  parked: string | null;
+  attempts: number;
+  cancelDelivered: boolean;
 }
 
 export interface HistoryWrite {
@@ -49,7 +59,16 @@ export interface HistoryWrite {
 }
 
 export type Operation =
-  | { type: 'effect.put'; child: string; epoch: number; src: string; input: string; dueAt: number }
+  /** `again`: in place of another of this id, which may be stored. */
+  | {
+      type: 'effect.put';
+      again?: true;
+      child: string;
+      epoch: number;
+      src: string;
+      input: string;
+      dueAt: number;
+    }
   | {
       type: 'effect.fail';
       child: string;

@@ -47,9 +47,13 @@ export function createRunWriter(
   }
 
   /** Says whether the run is still this owner's and as this owner knew it. */
-  function updateRow({ run, owner, seq: expected, row, at }: RunWrite, last: number | null): boolean {
-    const { seq, version, definition, state, tags, tagsLast, snapshot, parked, attempts, epoch } = row;
-    const heard = row.cancelDelivered ? 1 : 0;
+  function updateRow(entry: RunWrite, last: number | null): boolean {
+    const { run, owner, seq: expected, row, at } = entry;
+    const { seq, state, snapshot, epoch } = row;
+    if (onlyMoves(entry))
+      return sql.moveRun.run(seq, state, snapshot, epoch, at, last, run, owner, expected).changes > 0;
+    const { version, definition, tags, tagsLast, parked, attempts, cancelDelivered } = row.rest;
+    const heard = cancelDelivered ? 1 : 0;
     // biome-ignore format: as the statement lists them
     const { changes } =
       row.ended === null
@@ -68,9 +72,26 @@ export function createRunWriter(
     const { seq, event, fromState, toState, effects, ms, error, patch, snapshot, timers } = step;
     // biome-ignore format: as the statement lists them
     sql.insertTransition.run(
-      id, run, seq, prev, at, event, fromState, toState, effects, ms, error, row.definition, patch, snapshot, timers,
+      id, run, seq, prev, at, event, fromState, toState, effects, ms, error, row.rest.definition, patch, snapshot, timers,
     );
   }
 
   return begin;
+}
+
+/** Whether the commit changes nothing of the row but what every step changes. */
+function onlyMoves({ row, before, was }: RunWrite): boolean {
+  const { rest, status, ended } = row;
+  return (
+    before !== null &&
+    ended === null &&
+    (status === null || status === was) &&
+    rest.version === before.version &&
+    rest.definition === before.definition &&
+    rest.tags === before.tags &&
+    rest.tagsLast === before.tagsLast &&
+    rest.parked === before.parked &&
+    rest.attempts === before.attempts &&
+    rest.cancelDelivered === before.cancelDelivered
+  );
 }

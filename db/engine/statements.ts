@@ -21,6 +21,9 @@ const statements = {
   stepRun: `UPDATE runs SET seq = ?, version = ?, definition = ?, state = ?, tags = ?, tags_last = ?, snapshot = ?,
     parked = ?, attempts = ?, epoch = ?, cancel_delivered = ?, updated_at = ?, last = ?, status = coalesce(?, status)
     WHERE id = ? AND owner = ? AND seq = ? AND ended_at IS NULL`,
+  // Most steps leave the rest as it is; with `definition` in its SET, SQLite would look that up in its table, too.
+  moveRun: `UPDATE runs SET seq = ?, state = ?, snapshot = ?, epoch = ?, updated_at = ?, last = ?
+    WHERE id = ? AND owner = ? AND seq = ? AND ended_at IS NULL`,
   endRun: `UPDATE runs SET seq = ?, version = ?, definition = ?, state = ?, tags = ?, tags_last = ?, snapshot = ?,
     parked = ?, attempts = ?, epoch = ?, cancel_delivered = ?, updated_at = ?, last = ?, status = ?,
     output = ?, error = ?, ended_at = ?, owner = NULL
@@ -32,6 +35,9 @@ const statements = {
   putEffect: `INSERT INTO effects (run, child, epoch, src, input, state, due_at) VALUES (?, ?, ?, ?, ?, 'due', ?)
     ON CONFLICT DO UPDATE SET epoch = excluded.epoch, src = excluded.src, input = excluded.input, state = 'due',
       due_at = excluded.due_at, attempt = 0, looks = 0, error = NULL, saved = NULL`,
+  // In place of one that was tried once, as most are: half the work of putting it.
+  renewEffect: `UPDATE effects SET epoch = ?, input = ?, due_at = ? WHERE run = ? AND child = ? AND src = ?
+    AND state = 'due' AND attempt = 0 AND looks = 0 AND error IS NULL AND saved IS NULL`,
   failEffect: `UPDATE effects SET state = @state, attempt = @attempt, looks = @looks, due_at = @dueAt, error = @error,
     saved = coalesce(@saved, saved)
     WHERE run = @run AND child = @child`,
