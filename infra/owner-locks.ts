@@ -14,7 +14,8 @@ import {
 import { join } from 'node:path';
 import { unrecoverable } from '#core/errors';
 import { errnoOf, fileError } from './durable.ts';
-import { flock, geteuid, pidfdOpen, pidfdSendSignal } from './sys.ts';
+import { isStopped, killProcess, startTimeOf, stoppedHoldersOf } from './kill-process.ts';
+import { flock } from './sys.ts';
 
 /**
  * Who is alive, told by the kernel: each process holds flock(2) on `<folder>/<token>` for its life, and
@@ -26,6 +27,7 @@ export interface FileOwnerLocks {
   readonly fd: number;
   hold(token: string): { release(): void };
   isHeld(token: string): boolean;
+  /** Kills the owner, and those of its commands that are stopped; gives whether there was any to kill. */
   kill(token: string, why: string): boolean;
   silentMs(token: string): number | null;
   /** Gives the lock back, if `release` has not. */
@@ -93,9 +95,15 @@ export function createOwnerLocks({ folder, log }: OwnerLocksOptions): FileOwnerL
       const theirs = pathOf(token);
       const owner = readOwner(theirs);
       if (owner === null || owner.pid === process.pid) return false;
-      const killed = killExactly(owner, () => isLocked(theirs));
-      log?.warn({ token, pid: owner.pid, why, killed }, 'stuck owner');
-      return killed;
+      const killed = killProcess(
+        owner.pid,
+        // Not a later process of this pid, and still in the way.
+        () => startTimeOf(owner.pid) === owner.startTime && isLocked(theirs),
+      );
+      // A command that was stopped together with it would keep the lock for ever; one that works will end.
+      const commands = stoppedHoldersOf(theirs).filter((pid) => killProcess(pid, () => isStopped(pid)));
+      log?.warn({ token, pid: owner.pid, why, killed, commands }, 'stuck owner');
+      return killed || commands.length > 0;
     },
     close,
   };
@@ -182,35 +190,6 @@ function readOwner(path: string): OwnerRecord | null {
   } catch {
     return null; // gone, or written by something else: then there is nobody that may be killed for it
   }
-}
-
-/**
- * SIGKILL to this process and no other: the pidfd is opened first, then the start time says that its
- * pid was not given to a later process, and the lock that it still is in the way.
- */
-function killExactly(owner: OwnerRecord, inTheWay: () => boolean): boolean {
-  let pidfd: number;
-  try {
-    pidfd = pidfdOpen(owner.pid);
-  } catch {
-    return false; // ended already
-  }
-  try {
-    if (startTimeOf(owner.pid) !== owner.startTime || !inTheWay()) return false;
-    if (statSync(`/proc/${owner.pid}`).uid !== geteuid()) return false;
-    pidfdSendSignal(pidfd, 'SIGKILL');
-    return true;
-  } catch {
-    return false; // ended in between, or is not ours to signal
-  } finally {
-    closeSync(pidfd);
-  }
-}
-
-/** Field 22 of /proc/<pid>/stat (proc_pid_stat(5)), counted from behind the name, which may hold anything. */
-function startTimeOf(pid: number): string {
-  const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-  return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? '';
 }
 
 function checkToken(token: string): string {

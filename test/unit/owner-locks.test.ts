@@ -50,6 +50,15 @@ const ask = (child: ChildProcess, what: string): Promise<string> => {
   return answer;
 };
 
+/** The state letter of proc_pid_stat(5), or null when the process is gone. */
+function stateOf(pid: number): string | null {
+  try {
+    return /\) (.)/.exec(readFileSync(`/proc/${pid}/stat`, 'latin1'))?.[1] ?? null;
+  } catch {
+    return null;
+  }
+}
+
 /** The kernel frees a killed process's locks a moment before or after its parent hears of the end. */
 async function until(holds: () => boolean): Promise<void> {
   while (!holds()) await new Promise((give) => setTimeout(give, 5));
@@ -113,6 +122,29 @@ test('a stopped owner shows no sign of life, still holds, and can be killed', as
   assert.equal(await ended, 'SIGKILL');
   assert.equal(locks.isHeld('token-of-a'), false);
   assert.equal(locks.kill('token-of-a', 'silent'), false);
+  locks.close();
+});
+
+test('a command that was stopped with its owner dies with it; one that works on is waited for', async () => {
+  const child = await startHolder('token-of-a');
+  const [stopped, working] = [
+    Number((await ask(child, 'command')).split(' ')[1]),
+    Number((await ask(child, 'command')).split(' ')[1]),
+  ];
+  pids.push(working);
+  process.kill(stopped, 'SIGSTOP');
+  child.kill('SIGSTOP');
+  const locks = createOwnerLocks({ folder });
+  await until(() => stateOf(stopped) === 'T' && stateOf(child.pid ?? 0) === 'T');
+  assert.equal(locks.kill('token-of-a', 'silent'), true);
+  await until(() => [null, 'Z'].includes(stateOf(stopped)));
+  assert.equal(locks.isHeld('token-of-a'), true);
+  assert.equal(stateOf(working), 'S');
+  process.kill(working, 'SIGSTOP');
+  await until(() => stateOf(working) === 'T');
+  assert.equal(locks.kill('token-of-a', 'silent'), true, 'its owner is dead');
+  await until(() => !locks.isHeld('token-of-a'));
+  pids.pop();
   locks.close();
 });
 
