@@ -1,11 +1,11 @@
 import { spawnSync } from 'node:child_process';
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { bundleCommand } from './bundle.ts';
+import { bundleCommand, bundleThreads } from './bundle.ts';
 
-// What npm installs, in dist/: the command as a bundle, and as JavaScript with declarations what is
-// imported by name (the engine) or started as a worker. Node strips no types inside node_modules, so a
-// package of .ts files would not run there.
+// What npm installs, in dist/: the command and its threads as bundles, and as JavaScript with declarations what
+// is imported by name (the engine). Node strips no types inside node_modules, so a package of .ts files would
+// not run there.
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const dist = `${root}dist`;
@@ -31,10 +31,11 @@ const built = Object.fromEntries(
 const manifest = { name, version, private: true, type: 'module', imports: built };
 writeFileSync(`${dist}/package.json`, `${JSON.stringify(manifest, null, 2)}\n`);
 
-await bundleCommand(root);
-// They are in the bundle, and nobody imports them.
-for (const room of ['cli', 'actors', 'machines', 'services'])
+// They are in the bundles, and nobody imports them.
+for (const room of ['cli', 'actors', 'machines', 'services', 'infra'])
   rmSync(`${dist}/${room}`, { recursive: true, force: true });
+await bundleCommand(root);
+await bundleThreads(root);
 
 // The page of the dashboard: whoever installs flyd builds nothing.
 const page = spawnSync(
