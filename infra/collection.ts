@@ -1,5 +1,6 @@
 import { getHeapStatistics, setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
+import { trimMemory } from './sys.ts';
 
 type Collect = (options?: { type: 'minor' }) => void;
 
@@ -24,4 +25,14 @@ export const collectYoung = (): void => collector()({ type: 'minor' });
 /** Frees all that died, where the heap of this thread has grown above so many bytes. */
 export function collectAbove(bytes: number): void {
   if (getHeapStatistics().total_heap_size > bytes) collector()();
+}
+
+/**
+ * Gives back what a large piece of work left: what died, where the heap of this thread has grown above so many
+ * bytes, and what malloc holds for all threads, which is scattered over an arena for each and grows with every
+ * layer.
+ */
+export function giveBackMemory(heapBytes: number): void {
+  collectAbove(heapBytes);
+  trimMemory();
 }

@@ -1,7 +1,7 @@
 import type { FileHandle } from 'node:fs/promises';
 import { recoverable, unrecoverable } from '#core/errors';
 import type { LayerRef, Source } from '#core/image';
-import { collectYoung } from '../collection.ts';
+import { collectYoung, giveBackMemory } from '../collection.ts';
 import { fileError } from '../durable.ts';
 import { unavailableHint } from '../net/failures.ts';
 import type { RangeSource } from '../object-source.ts';
@@ -30,6 +30,8 @@ const checkpointMs = 5000;
 /** After so many bytes, of all downloads together, their buffers are collected. */
 const collectBytes = 8 * 1024 * 1024;
 let uncollected = 0;
+/** A heap that V8 left to grow to this is collected before the next layer comes: most of it is of the last. */
+const heapBytes = 64 * 1024 * 1024;
 
 /**
  * Brings the rest of the object into the data file: from what is synced on, every `checkpointBytes`
@@ -198,6 +200,7 @@ function writerOf({ data, path, journal, measuring, layer, checkpointBytes, onPr
     },
     async finish() {
       await settle();
+      giveBackMemory(heapBytes);
       return fetched;
     },
   };

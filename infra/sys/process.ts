@@ -8,6 +8,8 @@ const prctlCall = bind('prctl', 'int', ['int', 'long', 'long', 'long', 'long']);
 const geteuidCall = bind('geteuid', 'int', []);
 const getppidCall = bind('getppid', 'int', []);
 
+const mallocTrimCall = bind('malloc_trim', 'int', ['long']);
+
 const LOCK_SH = 1;
 const LOCK_EX = 2;
 const LOCK_NB = 4;
@@ -47,3 +49,6 @@ export const setParentDeathSignal = (signal: NodeJS.Signals): void =>
 
 export const geteuid = (): number => geteuidCall();
 export const getppid = (): number => getppidCall();
+
+/** malloc_trim(3): gives the kernel back the pages that malloc holds and nobody uses, of all arenas. */
+export const trimMemory = (): void => void mallocTrimCall(0);
