@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { SpaceReserve } from '#actors/image-reserve';
+import { FlydError } from '#core/errors';
 import { platformOf } from '#core/platform';
 import { createImageStore, type ImageStore } from '#db/images/index';
 import type { Engine } from '#engine/api';
@@ -15,6 +16,7 @@ import { createOwnerLocks } from '#infra/owner-locks';
 import { createProgressBoard, type ProgressBoard } from '#infra/progress-board';
 import { createRegistry } from '#infra/registry';
 import { createCredentials } from '#infra/registry/credentials';
+import { openReserve, type Reserve } from '#infra/reserve';
 import { createS3Source } from '#infra/s3';
 import { ensurePrivate, openStateDir } from '#infra/state-dir';
 import { createVerifier } from '#infra/verifier';
@@ -41,15 +43,23 @@ export interface Workbench {
 }
 
 /** A pull must leave so much of everything that it uses up. */
-const reserve: SpaceReserve = { fraction: 0.05, bytesMax: 2 * 1024 ** 3 };
+const spare: SpaceReserve = { fraction: 0.05, bytesMax: 2 * 1024 ** 3 };
 
 const dayMs = 86_400_000;
 
 /** The engine passes this point when a commit of a run is written. */
 const committed = /^commit:.*:after$/;
 
+export interface WorkbenchOptions {
+  /** For what makes room on a full disk: it goes on with the reserve of the state directory. */
+  freesRoom?: boolean;
+}
+
 /** All parts, ready to move runs. Makes the state directory when there is none. */
-export async function openWorkbench({ settings, surroundings, out }: Session): Promise<Workbench> {
+export async function openWorkbench(
+  { settings, surroundings, out }: Session,
+  { freesRoom = false }: WorkbenchOptions = {},
+): Promise<Workbench> {
   const log = createLog({ verbosity: settings.verbosity, secrets: surroundings.secrets });
   const state = await openStateDir(settings.stateDir);
   const undo: (() => void)[] = [() => state.close()];
@@ -57,11 +67,14 @@ export async function openWorkbench({ settings, surroundings, out }: Session): P
     for (const step of undo.splice(0).reverse()) step();
   };
   try {
-    await ensurePrivate(settings.mountRoot);
     const { paths } = state;
+    const reserve = openReserve(paths.reserve);
+    undo.push(() => reserve.close());
+    if (freesRoom) reserve.giveUpIfFull();
+    await ensurePrivate(settings.mountRoot);
     const owners = createOwnerLocks({ folder: paths.owners, log });
     undo.push(() => owners.close());
-    const db = openStateDatabase(paths, settings);
+    const db = openStateDatabase(paths, settings, freesRoom ? { makeRoom: reserve.giveUp } : {});
     undo.push(() => db.close());
     const images = createImageStore(db);
     const exec = createExec({ log, lockFd: owners.fd, path: surroundings.path });
@@ -92,7 +105,7 @@ export async function openWorkbench({ settings, surroundings, out }: Session): P
         sizes: { dataBytes: settings.poolSize ?? undefined, metaBytes: settings.poolMetaSize ?? undefined },
       }),
       limits,
-      reserve,
+      reserve: spare,
       mountRoot: settings.mountRoot,
       holder: () => engine.token,
       isAlive,
@@ -114,6 +127,7 @@ export async function openWorkbench({ settings, surroundings, out }: Session): P
         drill?.(point);
       },
       onFault: (fault) => faults.take(fault),
+      interceptors: freesRoom ? [{ attempt: givingUp(reserve) }] : [],
     });
     const board = createProgressBoard({
       folder: paths.progress,
@@ -141,6 +155,20 @@ export async function openWorkbench({ settings, surroundings, out }: Session): P
     throw error;
   }
 }
+
+const isFull = (error: unknown): boolean => error instanceof FlydError && error.code === 'no_space';
+
+/** The next attempt has the room that this one lacked. */
+const givingUp =
+  (reserve: Reserve) =>
+  async (_: unknown, next: () => Promise<void>): Promise<void> => {
+    try {
+      await next();
+    } catch (error) {
+      if (isFull(error)) reserve.giveUp();
+      throw error;
+    }
+  };
 
 /** For watchers in other processes: `flyd inspect`, `flyd runs watch`. */
 function noteProgress(board: ProgressBoard, event: EngineEvent): void {

@@ -14,6 +14,8 @@ export interface OpenStateOptions {
   readonly?: boolean;
   /** See `OpenOptions` of db/open.ts. */
   readsMuch?: boolean;
+  /** See `OpenOptions` of db/open.ts. */
+  makeRoom?: () => boolean;
   /** Tables besides those of engine and images. */
   more?: readonly MigrationSet[];
 }
@@ -25,12 +27,13 @@ export interface OpenStateOptions {
 export function openStateDatabase(
   paths: Pick<StatePaths, 'db' | 'generation'>,
   { timeouts }: Pick<Settings, 'timeouts'>,
-  { readonly = false, readsMuch = false, more = [] }: OpenStateOptions = {},
+  { readonly = false, readsMuch = false, more = [], ...options }: OpenStateOptions = {},
 ): Database {
   refuseLost(paths);
   return openDatabase(paths.db, [engineSet, imageSet, ...more], {
     readonly,
     readsMuch,
+    ...options,
     waitMs: timeouts.databaseMs,
   });
 }

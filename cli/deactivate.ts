@@ -20,7 +20,7 @@ export function deactivateCommand(act: Act): Command {
       const { openWorkbench } = await import('./compose.ts');
       const { activationNotFound } = await import('./not-found.ts');
       const { seeThrough } = await import('./resume-work.ts');
-      const bench = await openWorkbench(session);
+      const bench = await openWorkbench(session, { freesRoom: true });
       try {
         const activation = bench.images.activations.search(wanted);
         if (activation === null) throw activationNotFound(wanted);

@@ -7,7 +7,7 @@ import type { Session } from './session.ts';
 
 /** `flyd gc`. */
 export async function collect(session: Session, flags: GcFlags): Promise<number> {
-  const bench = await openWorkbench(session);
+  const bench = await openWorkbench(session, { freesRoom: true });
   try {
     const { id } = await bench.engine.start(bench.machines.sweep, { input: inputOf(flags) });
     return await seeThrough(session, bench, id, { noWait: true }, ({ output }) => {

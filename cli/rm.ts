@@ -23,7 +23,7 @@ export function rmCommand(act: Act): Command {
       const { imageNotFound } = await import('./not-found.ts');
       const { seeThrough } = await import('./resume-work.ts');
       const { sweptText } = await import('./gc-work.ts');
-      const bench = await openWorkbench(session);
+      const bench = await openWorkbench(session, { freesRoom: true });
       try {
         const image = bench.images.images.search(wanted);
         if (image === null) throw imageNotFound(wanted);

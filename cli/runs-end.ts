@@ -10,7 +10,7 @@ import type { Session } from './session.ts';
 
 /** `flyd runs kill`: says it durably, and waits until nothing of the run moves any more. */
 export async function killRun(session: Session, wanted: string, reason: string): Promise<number> {
-  const bench = await openWorkbench(session);
+  const bench = await openWorkbench(session, { freesRoom: true });
   try {
     const run = findRun(bench.engine, wanted);
     const below = withChildren(bench.engine, run).map(({ id }) => id);
@@ -40,7 +40,7 @@ export async function purgeRuns(session: Session, { runs, endedFor }: PurgeWante
     throw unrecoverable('usage', 'either runs or --ended-for must be given', {
       hint: 'as in: flyd runs purge 01JD..., or: flyd runs purge --ended-for 30',
     });
-  const bench = await openWorkbench(session);
+  const bench = await openWorkbench(session, { freesRoom: true });
   try {
     const { engine } = bench;
     const purged: string[] = [];

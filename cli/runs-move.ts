@@ -12,7 +12,7 @@ import { watchSignals } from './signals.ts';
 
 /** `flyd runs cancel`: says it durably, and waits until its owner, or this process, has compensated. */
 export async function cancelRun(session: Session, wanted: string, reason: string): Promise<number> {
-  const bench = await openWorkbench(session);
+  const bench = await openWorkbench(session, { freesRoom: true });
   try {
     const run = findRun(bench.engine, wanted);
     const below = withChildren(bench.engine, run).map(({ id }) => id);

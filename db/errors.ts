@@ -43,11 +43,12 @@ export function databaseError(thrown: unknown, path: string, op: string): unknow
     case 'SQLITE_CANTOPEN':
       return (
         accessError(path, thrown) ??
+        (isFull(path) ? fullError(path, details) : null) ??
         recoverable('database_failed', messageOf(thrown), { ...details, hint: diskHint })
       );
     // Disk trouble may heal; a statement that the schema refuses is a bug, and will be refused again.
     case 'SQLITE_IOERR':
-      if (freeBytes(path) < roomBytesMin) return fullError(path, details);
+      if (isFull(path)) return fullError(path, details);
       return recoverable('database_failed', messageOf(thrown), { ...details, hint: diskHint });
     default:
       return unrecoverable('database_failed', messageOf(thrown), details);
@@ -60,23 +61,36 @@ export function databaseError(thrown: unknown, path: string, op: string): unknow
  */
 const roomBytesMin = 256 * 1024;
 
-function freeBytes(path: string): number {
+/** The log, its index, and one to spare. */
+const inodesMin = 3;
+
+/** What is free where the file is; null where that cannot be told, and of inodes where there is no end of them. */
+function freeAt(path: string): { bytes: number; inodes: number | null } | null {
   try {
-    const { bavail, bsize } = statfsSync(dirname(path));
-    return bavail * bsize;
+    const { bavail, bsize, files, ffree } = statfsSync(dirname(path));
+    return { bytes: bavail * bsize, inodes: files > 0 ? ffree : null };
   } catch {
-    return Number.POSITIVE_INFINITY; // then the disk is not what SQLite complains of, as far as we know
+    return null; // then the disk is not what SQLite complains of, as far as we know
   }
 }
 
+function isFull(path: string): boolean {
+  const free = freeAt(path);
+  return free !== null && (free.bytes < roomBytesMin || (free.inodes ?? inodesMin) < inodesMin);
+}
+
 function fullError(path: string, details: ErrorDetails): FlydError {
-  const [free, wanted] = [freeBytes(path), roomBytesMin].map((bytes) => `${Math.floor(bytes / 1024)} KiB`);
+  const free = freeAt(path);
+  const lacksInodes = free !== null && free.bytes >= roomBytesMin && (free.inodes ?? inodesMin) < inodesMin;
+  const [there, wanted] = lacksInodes
+    ? [`${free.inodes} inodes`, `${inodesMin}`]
+    : [`${Math.floor((free?.bytes ?? 0) / 1024)} KiB`, `${roomBytesMin / 1024} KiB`];
   return recoverable(
     'no_space',
-    `the file system of the database is full: ${free} free, ${wanted} are needed`,
+    `the file system of the database is full: ${there} free, ${wanted} are needed`,
     {
       ...details,
-      hint: `make so much room on it (df ${dirname(path)}), then the same again; flyd gc makes more, and needs as much`,
+      hint: `make room on it (df ${lacksInodes ? '-i ' : ''}${dirname(path)}): flyd gc, flyd rm and flyd deactivate have a reserve to work with; where that is used up, remove something else; then the same again`,
     },
   );
 }

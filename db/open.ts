@@ -1,10 +1,10 @@
 import { closeSync, existsSync, fstatSync, openSync, readSync, statSync } from 'node:fs';
 import SqliteDatabase, { type Database } from 'better-sqlite3';
-import { type FlydError, unrecoverable } from '#core/errors';
+import { FlydError, unrecoverable } from '#core/errors';
 import { accessError, databaseError, diskError, restoreHint } from './errors.ts';
 import { guardStatements } from './guarded.ts';
 import { isMigrated, type MigrationSet, migrate, refuseNewerSets } from './migrate.ts';
-import { lockWaitMs, setLockWait, withRetry } from './waiting.ts';
+import { lockWaitMs, type MakeRoom, makeRoomFor, setLockWait, setMakeRoom, withRetry } from './waiting.ts';
 
 /** `flyd` in ASCII: tells our databases from everybody else's (SQLite file format, offset 68). */
 const applicationId = 0x666c7964;
@@ -21,6 +21,8 @@ export interface OpenOptions {
   readsMuch?: boolean;
   /** How long to wait for a lock that another process has, in ms. Default 20 s. */
   waitMs?: number;
+  /** Called when a write finds the disk full; it is done again if this says that there is room now. */
+  makeRoom?: MakeRoom;
 }
 
 /**
@@ -43,6 +45,7 @@ export function openDatabase(
     throw databaseError(cause, path, 'open');
   }
   setLockWait(db, waitMs);
+  if (options.makeRoom !== undefined) setMakeRoom(db, options.makeRoom);
   guardStatements(db);
   try {
     if (options.readsMuch === true) db.pragma(`cache_size = -${muchCacheKiB}`);
@@ -181,14 +184,21 @@ export function writeTransaction<T>(db: Database, work: () => T): T {
   }
 }
 
-/** A write of any process: immediate, retried while locked (by default as long as the connection waits), foreign errors translated. */
+/**
+ * A write of any process: immediate, retried while locked (by default as long as the connection waits) and
+ * when room can be made on a full disk, foreign errors translated.
+ */
 export function write<T>(db: Database, work: () => T, waitMs?: number): T {
   try {
     return withRetry(db, () => writeTransaction(db, work), waitMs);
   } catch (cause) {
-    throw databaseError(cause, db.name, 'write');
+    const error = databaseError(cause, db.name, 'write');
+    if (isNoSpace(error) && makeRoomFor(db)) return write(db, work, waitMs);
+    throw error;
   }
 }
+
+const isNoSpace = (error: unknown): boolean => error instanceof FlydError && error.code === 'no_space';
 
 /** Writes what the database at `path` holds to a new file, whoever else uses it; the original is only read. */
 export function copyDatabase(path: string, to: string): void {

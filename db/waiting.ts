@@ -8,6 +8,16 @@ export const lockWaitMs = 20_000;
 const sleepMsMax = 2;
 const sleeper = new Int32Array(new SharedArrayBuffer(4));
 
+/** Makes room for the database on its full disk; false where it has none to give. */
+export type MakeRoom = () => boolean;
+const roomMakers = new WeakMap<Database, MakeRoom>();
+
+/** From now on a write of this connection that finds the disk full asks for room once, and is done again. */
+export const setMakeRoom = (db: Database, makeRoom: MakeRoom): void => void roomMakers.set(db, makeRoom);
+
+/** Whether there is room now that there was not. */
+export const makeRoomFor = (db: Database): boolean => roomMakers.get(db)?.() ?? false;
+
 const waits = new WeakMap<Database, number>();
 
 /** From now on this connection waits so long for a lock, in ms. */

@@ -91,11 +91,15 @@ export async function syncDir(path: string): Promise<void> {
 export const errnoOf = (error: unknown): string =>
   error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : '';
 
-/** What this process may still write there; null where that cannot be told. */
-function freeBytes(path: string): number | null {
+/** What is free there for this process, in words and figures; null where that cannot be told. */
+function freeAt(path: string): { text: string; facts: Record<string, number> } | null {
   try {
-    const { bavail, bsize } = statfsSync(dirname(path));
-    return bavail * bsize;
+    const { bavail, bsize, files, ffree } = statfsSync(dirname(path));
+    const free = bavail * bsize;
+    const text = `${Math.floor(free / 1024)} KiB`;
+    // Some file systems have no number of inodes (btrfs).
+    if (files === 0) return { text, facts: { free } };
+    return { text: `${text} and ${ffree} inodes`, facts: { free, inodes: ffree } };
   } catch {
     return null;
   }
@@ -111,12 +115,12 @@ export function fileError(error: unknown, what: string, path: string): FlydError
   const message = `cannot ${what} ${path}: ${errno === '' ? String(error) : errno}`;
   const details = { subject: path, cause: error };
   if (full.includes(errno)) {
-    const free = freeBytes(path);
-    const room = free === null ? '' : `; ${Math.floor(free / 1024)} KiB are free on its file system`;
+    const free = freeAt(path);
+    const room = free === null ? '' : `; ${free.text} are free on its file system`;
     return recoverable('no_space', `${message}${room}`, {
       ...details,
       hint: `make room on it (df ${dirname(path)}), for instance with flyd gc, then the same again`,
-      ...(free === null ? {} : { facts: { free } }),
+      ...(free === null ? {} : { facts: free.facts }),
     });
   }
   if (errno === 'EROFS')

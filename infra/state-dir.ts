@@ -17,6 +17,8 @@ export interface StatePaths {
   /** See infra/generation.ts. */
   generation: string;
   owners: string;
+  /** See infra/reserve.ts. */
+  reserve: string;
   /** The blob store: `blobs/sha256/` and `partial/` are under it. */
   blobs: string;
   partial: string;
@@ -42,6 +44,7 @@ export const statePaths = (root: string): StatePaths => ({
   db: join(root, 'flyd.db'),
   generation: join(root, 'generation'),
   owners: join(root, 'owners'),
+  reserve: join(root, 'reserve'),
   blobs: join(root, 'blobs'),
   partial: join(root, 'partial'),
   volumes: join(root, 'volumes'),

@@ -7,11 +7,14 @@ import {
   openFullDiskLab,
   sweep,
 } from '../test/cli/full-disk-lab.ts';
+import type { DiskKind } from '../test/support/small-disk.ts';
 
 /**
- * `npm run test:full-disk -- [--commands pull,gc] [--drivers overlay,erofs] [--step KIB] [--to KIB] [--point POINT]`:
+ * `npm run test:full-disk -- [--commands pull,gc] [--drivers overlay,erofs] [--step KIB] [--to KIB] [--inodes N] [--point POINT]
+ *   [--disk ext4|xfs|btrfs]`:
  * each command on a small disk that fills up: from its start on, and from each moment that it passes (a point of
- * FLYD_FAULT), with 0, STEP, 2 STEP … TO KiB free. Prints how each ended, and every one that ended badly.
+ * FLYD_FAULT), with 0, STEP, 2 STEP … TO KiB free, and with 0 … N inodes free. Prints how each ended, and every one that
+ * ended badly. With --point one moment alone, or `start`.
  */
 const { values } = parseArgs({
   options: {
@@ -19,7 +22,9 @@ const { values } = parseArgs({
     drivers: { type: 'string', default: 'copy,overlay,erofs,btrfs' },
     step: { type: 'string', default: '256' },
     to: { type: 'string', default: '3072' },
+    inodes: { type: 'string', default: '6' },
     point: { type: 'string' },
+    disk: { type: 'string' },
   },
 });
 if (process.getuid?.() !== 0) {
@@ -28,15 +33,19 @@ if (process.getuid?.() !== 0) {
 }
 const step = Number(values.step);
 const fills = Array.from({ length: Math.floor(Number(values.to) / step) + 1 }, (_, n) => n * step);
+const inodes = Array.from({ length: Number(values.inodes) + 1 }, (_, n) => n);
 
-const lab = await openFullDiskLab();
+const lab = await openFullDiskLab(values.disk === undefined ? undefined : () => values.disk as DiskKind);
 const bad: string[] = [];
 try {
   for (const command of values.commands.split(',') as CommandName[])
     for (const driver of values.drivers.split(',')) {
       const passed = (await lab.points(command, driver)).filter((point) => point.includes(':before'));
-      const points = values.point === undefined ? [null, ...passed] : [values.point];
+      const points =
+        values.point === undefined ? [null, ...passed] : [values.point === 'start' ? null : values.point];
       const drills = drillsOf(command, driver, points, fills);
+      if (driver !== 'btrfs' && values.disk !== 'btrfs')
+        drills.push(...drillsOf(command, driver, points, inodes, 'inodes'));
       console.log(`${command} ${driver}: ${drills.length} drills`);
       const { failures, tally } = await sweep(lab, drills, availableParallelism(), (line) =>
         console.log(`  ${line}`),

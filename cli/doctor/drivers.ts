@@ -1,5 +1,6 @@
 import { toErrorRecord } from '#core/errors';
 import { driverNames } from '#core/image';
+import type { Support } from '#infra/volumes/driver';
 import type { Drivers } from '#infra/volumes/index';
 import { broken, type Finding, note, ok, warn } from './finding.ts';
 
@@ -10,7 +11,7 @@ export async function checkDrivers(
 ): Promise<Finding[]> {
   const findings: Finding[] = [];
   for (const name of driverNames) {
-    const { usable, reason, fix, warnings } = await drivers.byName[name].probe();
+    const { usable, reason, fix, warnings } = await drivers.byName[name].probe().catch(unusable);
     const check = `driver ${name}`;
     findings.push(usable ? ok(check, reason) : note(check, `cannot work here: ${reason}`, fix));
     if (usable) for (const warning of warnings) findings.push(warn(check, warning));
@@ -23,4 +24,10 @@ export async function checkDrivers(
     findings.push(broken('driver', message, hint ?? null));
   }
   return findings;
+}
+
+/** What could not even be tried. */
+function unusable(error: unknown): Support {
+  const { message, hint } = toErrorRecord(error);
+  return { usable: false, reason: message, fix: hint ?? null, warnings: [] };
 }

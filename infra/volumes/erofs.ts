@@ -4,6 +4,7 @@ import { mkdir, mkdtemp, readFile, rm, rmdir } from 'node:fs/promises';
 import { release, tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { FlydError, unrecoverable } from '#core/errors';
+import { fileError } from '../durable.ts';
 import { DataArea } from '../erofs/data-area.ts';
 import { blockBytes } from '../erofs/format.ts';
 import { rootName } from '../erofs/lowers.ts';
@@ -160,21 +161,35 @@ async function probe(folder: string, privileged: boolean, exec: Exec): Promise<S
   if (!overlay.usable) return overlay;
   const known = /\terofs$/m.test(await readFile('/proc/filesystems', 'utf8'));
   if (!known && !(await moduleAvailable('erofs'))) return no(`the kernel ${release()} has no EROFS`);
-  const place = await mkdtemp(join((await exists(folder)) ? folder : tmpdir(), 'probe-'));
+  try {
+    const isShown = (await exists(folder))
+      ? await triesIn(folder, exec).catch((error: unknown) => {
+          // A full disk tells nothing of the kernel, and what is to be removed from it must not wait for room.
+          if (isErrno(error, 'ENOSPC', 'EDQUOT')) return triesIn(tmpdir(), exec);
+          throw error;
+        })
+      : await triesIn(tmpdir(), exec);
+    if (!isShown) return no('a test image does not show what was written to it');
+  } catch (error) {
+    if (isErrno(error, 'ENOSPC', 'EDQUOT')) throw fileError(error, 'write a test image to', tmpdir());
+    return no(error instanceof Error ? error.message : String(error));
+  }
+  return { usable: true, reason: 'the kernel mounts EROFS images', fix: null, warnings: [] };
+}
+
+/** Whether a small image in this folder, mounted, shows what was written to it. */
+async function triesIn(folder: string, exec: Exec): Promise<boolean> {
+  const place = await mkdtemp(join(folder, 'probe-'));
   const at = join(place, 'mnt');
   try {
     await mkdir(at);
     writeSmallest(join(place, imageName));
-    const shown = showsRoot(join(place, imageName)) ?? (await showsRootAt(join(place, imageName), at, exec));
-    if (!shown) return no('a test image does not show what was written to it');
-  } catch (error) {
-    return no(error instanceof Error ? error.message : String(error));
+    return showsRoot(join(place, imageName)) ?? (await showsRootAt(join(place, imageName), at, exec));
   } finally {
     await rmdir(at).catch(() => undefined); // not when it is still mounted: then all of it stays
     await rm(join(place, imageName), { force: true });
     await rmdir(place).catch(() => undefined);
   }
-  return { usable: true, reason: 'the kernel mounts EROFS images', fix: null, warnings: [] };
 }
 
 /** Null where the kernel mounts no files. */

@@ -7,9 +7,10 @@ import { type CommandName, type Drill, drillsOf, type Lab, openFullDiskLab, swee
 /**
  * The state directory on a small file system of its own, on which nothing is free any more but so many KiB
  * from some moment of a command on: one write or another fails with ENOSPC. The error says so, nothing is
- * half-done, and when there is room the work ends. `npm run test:full-disk` tries every moment and every fill.
+ * half-done, and when there is room the work ends. What makes room, or looks, ends well all the same.
+ * `npm run test:full-disk` tries every moment and every fill.
  */
-const skip = whyNot(['root', 'mount', 'losetup', 'overlay', 'erofs']) ?? false;
+const skip = whyNot(['root', 'mount', 'losetup', 'overlay', 'erofs', 'btrfs', 'mkfs.btrfs']) ?? false;
 let lab: Lab;
 before(async () => {
   if (skip === false) lab = await openFullDiskLab();
@@ -19,7 +20,7 @@ after(() => lab?.close());
 const beforeEffects = (...effects: string[]): string[] => effects.map((effect) => `effect:${effect}:before`);
 
 /** What each command meets: fills in KiB at these moments. Effects that all drivers share are tried with one. */
-const plan: readonly [CommandName, string, (string | null)[], number[]][] = [
+const plan: readonly [CommandName, string, (string | null)[], number[], ('room' | 'inodes')?][] = [
   ['pull', 'overlay', beforeEffects('blob.fetch', 'volume.create', 'volume.unpack'), [40, 1200]],
   [
     'pull',
@@ -31,11 +32,23 @@ const plan: readonly [CommandName, string, (string | null)[], number[]][] = [
   ['pull', 'copy', beforeEffects('volume.unpack', 'activation.snapshot'), [1200]],
   ['activate', 'copy', [null], [0, 900]],
   ['backup', 'overlay', [null], [0, 400]],
-  ['gc', 'overlay', [null], [0, 200]],
+  ['gc', 'overlay', [null, 'commit:sweep:1:before'], [0]],
+  ['gc', 'btrfs', [null], [0]],
+  ['rm', 'overlay', beforeEffects('image.drop'), [0]],
+  ['deactivate', 'btrfs', [null], [0]],
+  ['deactivate', 'copy', beforeEffects('activation.remove'), [0]],
+  ['images', 'overlay', [null], [0]],
+  ['unpin', 'overlay', [null], [1], 'inodes'],
+  ['rm', 'erofs', beforeEffects('store.sweep'), [0], 'inodes'],
+  ['activate', 'overlay', [null], [0, 4], 'inodes'],
 ];
-const drills: Drill[] = plan.flatMap(([command, driver, points, fills]) =>
-  drillsOf(command, driver, points, fills),
-);
+const drills: Drill[] = [
+  ...plan.flatMap((row) => drillsOf(...row)),
+  ...drillsOf('gc', 'overlay', [null], [0]).map((drill) => ({
+    ...drill,
+    killAt: 'effect:store.sweep:before',
+  })),
+];
 
 test('a full disk is told as such wherever it strikes, and the work goes on when there is room', {
   skip,
