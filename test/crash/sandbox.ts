@@ -92,8 +92,8 @@ export interface FlydOptions {
   under?: readonly string[];
 }
 
-/** A hung flyd is killed after so long, and then fails its test by its signal. */
-const patienceMs = 120_000;
+/** A hung flyd is killed after so long, and then fails its test by its signal. Devmapper means an emulated guest. */
+const patienceMs = (driver: string): number => (driver === 'devmapper' ? 600_000 : 120_000);
 
 /** On loop files, and small enough for a guest whose disk is memory. */
 const smallPool = { FLYD_POOL_SIZE: '256M', FLYD_VOLUME_SIZE: '32M', DM_DISABLE_UDEV: '1' };
@@ -125,7 +125,7 @@ export function startFlyd(sandbox: Sandbox, args: readonly string[], options: Fl
   child.stderr.on('data', (chunk: Buffer) => {
     stderr += chunk.toString();
   });
-  const timer = setTimeout(() => child.kill('SIGKILL'), patienceMs);
+  const timer = setTimeout(() => child.kill('SIGKILL'), patienceMs(sandbox.driver));
   const ended = new Promise<Ended>((resolve, reject) => {
     child.on('error', reject);
     child.on('close', (code, signal) => {

@@ -1,113 +1,135 @@
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import test from 'node:test';
+import test, { type TestContext } from 'node:test';
 import { whyNot } from '../support/needs.ts';
-import { diffRootfs, readRootfs } from '../support/rootfs.ts';
+import { type Rootfs, readRootfs } from '../support/rootfs.ts';
 import { makeFamily } from './family.ts';
-import { leftovers, rows } from './judge.ts';
+import type { PullDocument } from './judge.ts';
 import {
   documentOf,
+  type FlydOptions,
   labFolder,
   openSandbox,
+  processState,
   runFlyd,
   runPull,
   type Sandbox,
+  startFlyd,
   startPull,
   until,
 } from './sandbox.ts';
+import {
+  callAt,
+  callOfStop,
+  callsAfterStop,
+  callsOf,
+  continueAndCompare,
+  type Stopped,
+  signalAll,
+  stopAt,
+  takeOver,
+} from './stopped.ts';
 
 /**
  * An owner that is stopped in the middle of something, and continued after another has done its work: strace
- * sees every call of its that could change a file or a mount, and there is none after the stop.
+ * sees every call of its that could change a file, a mount or a device, and there is none after the stop.
+ * FLYD_TEST_DRIVER=devmapper does it on a thin pool, in a guest of scripts/vm.
  */
-const changing =
-  '/^(write|pwrite|pwritev|writev|rename|mkdir|rmdir|unlink|link|symlink|mknod|fchown|fchmod|chmod|chown|utimens|setxattr|lsetxattr|openat2|truncate|ftruncate|fallocate|copy_file_range|mount|umount|move_mount|fsmount|fsconfig|open_tree|execve)';
-/** With one thread for files, the how-manieth call of a thread is the same call each time. */
-const env = { UV_THREADPOOL_SIZE: '1' };
-const strace = ['strace', '--follow-forks', '-qq', '-e', 'signal=all', '-e', `trace=${changing}`];
+const driver = process.env.FLYD_TEST_DRIVER ?? 'overlay';
+const needs = [
+  'zstd',
+  'getfattr',
+  'strace',
+  'root',
+  ...(driver === 'overlay' ? ['overlay', 'setfattr'] : []),
+];
+/** A guest is slow, and its file system of temporary files takes no attributes. */
+const size = driver === 'devmapper' ? { files: 10, bytes: 100_000, attributes: false } : {};
 
-/** Where in the work: a line of strace's that only that part of a pull has. */
-const places: Readonly<Record<string, RegExp>> = {
-  unpacks: /mkdirat\(\d+, "[^"]+", 0700\)/,
-  'makes a snapshot': /mkdir(?:at)?\([^"]*"[^"]*\/volumes\/overlay\/act-[^"]*"/,
-  mounts: /(?:move_mount\(|mount\("overlay")/,
+/** Where in the work: a line of strace's that only that part of it has. */
+const unpacks = /mkdirat\(\d+, "[^"]+", 0700\)/;
+const ofActivation: Readonly<Record<string, Readonly<Record<string, RegExp>>>> = {
+  overlay: {
+    'makes a snapshot': /mkdir(?:at)?\([^"]*"[^"]*\/volumes\/overlay\/act-[^"]*"/,
+    mounts: /(?:move_mount\(|mount\("overlay")/,
+  },
+  devmapper: {
+    mounts: /mount\("\/dev\/mapper\/flyd-[^"]*-act-/,
+  },
 };
 
-interface Call {
-  name: string;
-  /** The how-manieth of its thread. */
-  when: number;
-}
+test('a process that is stopped does nothing more once another has its work', async (t) => {
+  const missing = whyNot(needs);
+  if (missing !== null) return t.skip(missing);
+  const lab = labFolder(t);
+  const family = makeFamily(lab, size);
+  const quiet = await openSandbox(lab, family, driver);
+  const pulled = await callsOf(quiet, (options) => runPull(quiet, options));
+  const tree = readRootfs(documentOf<PullDocument>(pulled.ended).activation.rootfs);
+  const activation = ['activate', family.name, '--json'];
+  const activated = await callsOf(quiet, (options) => runFlyd(quiet, activation, options));
+  documentOf(activated.ended);
+  await quiet.close();
+  const sandbox = await openSandbox(lab, family, driver);
+  t.after(() => sandbox.close());
 
-/** The middle one of the calls that match, in an undisturbed pull. */
-async function callAt(sandbox: Sandbox, place: RegExp): Promise<Call> {
-  const file = join(sandbox.folder, 'calls');
-  documentOf(await runPull(sandbox, { env, under: [...strace, '-o', file] }));
-  const counts = new Map<string, number>();
-  const found: Call[] = [];
-  for (const line of readFileSync(file, 'utf8').split('\n')) {
-    const [, thread, name] = /^(\d+)\s+(\w+)\(/.exec(line) ?? [];
-    if (thread === undefined || name === undefined) continue;
-    const when = (counts.get(`${thread} ${name}`) ?? 0) + 1;
-    counts.set(`${thread} ${name}`, when);
-    if (place.test(line)) found.push({ name, when });
-  }
-  const call = found[Math.floor(found.length / 2)];
-  assert.ok(call, `no call like ${place}`);
-  return call;
-}
+  const judge = async (stopped: Stopped, place: RegExp): Promise<void> => {
+    t.after(() => stopped.kill());
+    assert.match(callOfStop(stopped), place);
+    await takeOver(sandbox);
+    await continueAndCompare(sandbox, [stopped.pid], stopped.ended, tree);
+    assert.deepEqual(callsAfterStop(stopped.log()), []);
+    assert.match(stopped.log(), /\+\+\+ killed by SIGKILL \+\+\+/);
+  };
 
-/** Calls that a thread made after it was stopped. */
-function callsAfterStop(log: string): string[] {
-  const stopped = new Set<string>();
-  return log.split('\n').filter((line) => {
-    const [, thread = '', rest = ''] = /^(\d+)\s+(.*)$/.exec(line) ?? [];
-    if (rest.startsWith('--- stopped by SIGSTOP')) stopped.add(thread);
-    return stopped.has(thread) && /^\w+\(/.test(rest);
+  await t.test('while it unpacks', async () => {
+    const pull = (options: FlydOptions) => startPull(sandbox, options);
+    await judge(await stopAt(sandbox, pull, callAt(pulled.calls, unpacks)), unpacks);
   });
-}
-
-for (const [what, place] of Object.entries(places))
-  test(`a process that is stopped while it ${what} does nothing more once another has its work`, async (t) => {
-    const missing = whyNot(['zstd', 'getfattr', 'strace', 'root', 'overlay', 'setfattr']);
-    if (missing !== null) return t.skip(missing);
-    const lab = labFolder(t);
-    const family = makeFamily(lab);
-    const quiet = await openSandbox(lab, family, 'overlay');
-    const { name, when } = await callAt(quiet, place).finally(() => quiet.close());
-
-    const sandbox = await openSandbox(lab, family, 'overlay');
-    t.after(() => sandbox.close());
-    const file = join(sandbox.folder, 'calls');
-    const under = [...strace, '-e', `inject=${name}:signal=STOP:when=${when}`, '-o', file];
-    const victim = startPull(sandbox, { env, under });
-    const log = (): string => (existsSync(file) ? readFileSync(file, 'utf8') : '');
-    const isStopped = (): true | null => (log().includes('--- stopped by SIGSTOP') ? true : null);
-    await until('it is stopped', isStopped);
-    const pid = Number(/^\d+/.exec(log())?.[0]);
-
-    const live = 'SELECT id FROM runs WHERE ended_at IS NULL';
-    assert.notEqual(rows(sandbox, live).length, 0, 'it was stopped in the middle');
-    const impatient = { env: { FLYD_STUCK_AFTER_MS: '1500' } };
-    // The first that comes when it has been silent for so long kills it; whoever comes next takes its runs over.
-    for (let tries = 0; tries < 20 && rows(sandbox, live).length > 0; tries += 1)
-      await runFlyd(sandbox, ['resume', '--all', '--json'], impatient);
-    assert.deepEqual(rows(sandbox, live), [], 'another has done its work');
-    const before = readRootfs(join(sandbox.state, 'volumes'));
-    try {
-      process.kill(pid, 'SIGCONT');
-    } catch {
-      // it is gone, as it should be
-    }
-    await victim.ended;
-    assert.deepEqual(callsAfterStop(log()), []);
-    assert.match(log(), /\+\+\+ killed by SIGKILL \+\+\+/);
-    assert.deepEqual(diffRootfs(before, readRootfs(join(sandbox.state, 'volumes'))), []);
-    assert.deepEqual(leftovers(sandbox), []);
-    const [active] = rows<{ rootfs: string }>(
-      sandbox,
-      "SELECT rootfs FROM activations WHERE state = 'active'",
+  for (const [what, place] of Object.entries(ofActivation[driver] ?? {}))
+    await t.test(`while it ${what}`, async () => {
+      const activate = (options: FlydOptions) => startFlyd(sandbox, activation, options);
+      await judge(await stopAt(sandbox, activate, callAt(activated.calls, place)), place);
+    });
+  if (driver === 'devmapper')
+    await t.test('while it makes a snapshot, with the message to the pool under way', () =>
+      stopInMessage(t, sandbox, lab, tree),
     );
-    assert.ok(active !== undefined && existsSync(join(active.rootfs, 'app/main')));
+});
+
+/** Stands in for dmsetup: notes each call, and stops its flyd and itself before the one that makes a snapshot. */
+const shim = (real: string, notes: string): string => `#!/bin/sh
+echo "$PPID $$ $*" >>${notes}
+case "$*" in *create_snap*) [ -e ${notes}.once ] || { : >${notes}.once; kill -STOP $PPID; kill -STOP $$; } ;; esac
+exec ${real} "$@"
+`;
+
+async function stopInMessage(t: TestContext, sandbox: Sandbox, lab: string, tree: Rootfs): Promise<void> {
+  const [folder, notes] = [join(lab, 'bin'), join(lab, 'dmsetup-calls')];
+  mkdirSync(folder);
+  const real = execFileSync('sh', ['-c', 'command -v dmsetup'], { encoding: 'utf8' }).trim();
+  writeFileSync(join(folder, 'dmsetup'), shim(real, notes), { mode: 0o755 });
+  const PATH = `${folder}:${process.env.PATH}`;
+  const victim = startFlyd(sandbox, ['activate', sandbox.family.name, '--json'], { env: { PATH } });
+  const calls = (): string[] => (existsSync(notes) ? readFileSync(notes, 'utf8').trim().split('\n') : []);
+  const stopped = await until('it is stopped', () => {
+    const [owner, own] = calls().at(-1)?.split(' ').map(Number) ?? [];
+    const both = [owner ?? 0, own ?? 0];
+    return both.every((pid) => pid > 0 && processState(pid) === 'T') ? both : null;
   });
+  t.after(() =>
+    signalAll(
+      stopped.filter((pid) => processState(pid) === 'T'),
+      'SIGKILL',
+    ),
+  );
+  const told = calls();
+  assert.match(told.at(-1) ?? '', / create_snap \d+ \d+$/);
+  await takeOver(sandbox);
+  await continueAndCompare(sandbox, stopped, victim.ended, tree);
+  assert.deepEqual(calls(), told, 'the stopped one has called dmsetup no more');
+  for (const pid of stopped) assert.equal(processState(pid), null);
+  assert.equal((await victim.ended).signal, 'SIGKILL');
+}

@@ -41,6 +41,10 @@ test('the overlay driver on the kernel of Debian 12, which lacks lowerdir+', { s
   assert.ok(inGuest('overlay', 'test/contract/volumes.test.ts') >= 32);
 });
 
+test('a process that is stopped on a thin pool, and continued when another has its work', { skip }, () => {
+  assert.equal(inGuest('devmapper', 'test/crash/stopped.test.ts'), 4);
+});
+
 test('three processes on one thin pool, some of their commands killed', { skip }, () => {
   assert.equal(inGuest('devmapper', 'test/crash/crowd.test.ts'), 1);
 });
