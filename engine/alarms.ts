@@ -1,4 +1,3 @@
-import type { Executor } from './executor.ts';
 import type { LiveRun } from './run.ts';
 import type { System, Timer } from './types.ts';
 
@@ -38,11 +37,11 @@ export class Alarms {
 }
 
 /** When the run's next timer or attempt is due, or it may begin; null when nothing is. */
-export function nextDue(run: LiveRun, executor: Pick<Executor, 'isRunning'>, now: number): number | null {
+export function nextDue(run: LiveRun, now: number): number | null {
   if (!run.begun) return run.held || run.startAt === null || run.startAt <= now ? null : run.startAt;
   let next = Number.POSITIVE_INFINITY;
   for (const timer of run.timers.values()) next = Math.min(next, timer.dueAt);
   for (const [child, effect] of run.effects)
-    if (effect.state !== 'parked' && !executor.isRunning(run, child)) next = Math.min(next, effect.dueAt);
+    if (effect.state !== 'parked' && !run.attempts.has(child)) next = Math.min(next, effect.dueAt);
   return next === Number.POSITIVE_INFINITY ? null : next;
 }

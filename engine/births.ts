@@ -59,13 +59,6 @@ function firstStep({ run, wish }: Birth, registry: Registry, token: string, rule
   return turnOf(live, draft, token, rules);
 }
 
-/** The first turn of a run, under the number that the run was given. */
-export const numbered = ({ run, draft, write }: Turn, id: number): Turn => ({
-  run: { ...run, id },
-  draft,
-  write: { ...write, run: id },
-});
-
 /** Tells the probe of each run that is committed, by its machine and the number of the commit. */
 export function probeAll(
   probe: HostOptions['probe'],

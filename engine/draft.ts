@@ -132,18 +132,12 @@ function attemptsOf({ effects }: LiveRun): number {
 export const recordOf = (error: ErrorRecord | null): string | null =>
   error === null ? null : JSON.stringify(error);
 
-export function snapshotOrPatch(
-  run: LiveRun,
-  before: Json,
-  after: Json,
-  text: string | null = null,
-): { patch: string | null; snapshot: string | null } {
+/** What the next row of history keeps of the snapshot: a patch from the one before; null: the snapshot itself. */
+export function patchOf(run: LiveRun, before: Json, after: Json): string | null {
   // What is a secret may become known later: a patch would then not fit what was masked before.
   const whole = before === null || run.rebased || run.secrets !== null || run.seq % fullSnapshotEvery === 0;
   run.rebased = false;
-  return whole
-    ? { patch: null, snapshot: text ?? JSON.stringify(after) }
-    : { patch: JSON.stringify(diff(before, after)), snapshot: null };
+  return whole ? null : JSON.stringify(diff(before, after));
 }
 
 /** The deadlines that the run has after a commit, for who goes back there; null when it has none. */
@@ -161,6 +155,7 @@ export function note(
   draft: Draft,
 ): void {
   run.seq += 1;
+  const patch = patchOf(run, run.json, run.json);
   draft.history.push({
     seq: run.seq,
     event: JSON.stringify(event),
@@ -170,6 +165,7 @@ export function note(
     ms,
     error: recordOf(error),
     timers: timersText(run),
-    ...snapshotOrPatch(run, run.json, run.json),
+    patch,
+    snapshot: patch === null ? JSON.stringify(run.json) : null,
   });
 }

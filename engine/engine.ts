@@ -119,13 +119,15 @@ export function openEngine(options: EngineOptions): Engine {
     { change, signal }: { change: Interest['change']; signal: AbortSignal | undefined },
     isOver: (row: RunRow) => boolean,
   ): Promise<RunView<D>> {
-    let row = rowOf(id);
-    if (isOver(row)) return viewOf(reads, row);
+    // One that lives here has not ended, as far as is known: its row tells nothing yet.
+    const living = change === 'end' ? host.numberOf(id) : undefined;
+    let row = living === undefined ? rowOf(id) : null;
+    if (row !== null && isOver(row)) return viewOf(reads, row);
     if (lock === null) own();
-    const { id: run } = row;
+    const run = row?.id ?? (living as number);
     const unwatch = host.watch(run);
     try {
-      while (!isOver(row)) {
+      while (row === null || !isOver(row)) {
         if (closing !== null) throw aborted('interrupted', 'the engine is closing', { subject: id });
         await waiters.next({ run, change }, signal);
         row = rowOf(id);

@@ -24,7 +24,6 @@ export interface ExecutorOptions {
 /** Runs the effects of this process: those that are due and committed, each once at a time. */
 export class Executor {
   readonly #options: ExecutorOptions;
-  readonly #running = new Map<LiveRun, Map<string, Attempt>>();
   /**
    * Attempts that were told to stop and have not yet: nothing new of their run starts before they have.
    * By the run's number, because a run that is read anew is another object.
@@ -38,18 +37,16 @@ export class Executor {
 
   /** Stops what the run no longer wants and starts what is due. Say what is, not what changed: safe to call at any time. */
   reconcile(run: LiveRun): void {
-    const running = this.#running.get(run);
-    if (running !== undefined)
-      for (const [child, attempt] of running)
-        if (run.effects.get(child)?.epoch !== attempt.epoch)
-          this.#stop(run, child, attempt, aborted('superseded', 'the run no longer wants this effect'));
+    for (const [child, attempt] of run.attempts)
+      if (run.effects.get(child)?.epoch !== attempt.epoch)
+        this.#stop(run, child, attempt, aborted('superseded', 'the run no longer wants this effect'));
     if (this.#closed || run.parked !== null || this.isWinding(run)) return;
     const now = this.#options.system.now();
     for (const [child, effect] of run.effects)
       if (
         effect.state !== 'parked' &&
         effect.dueAt <= now &&
-        !this.isRunning(run, child) &&
+        !run.attempts.has(child) &&
         !isAnswered(run, child, effect.epoch)
       )
         this.#start(run, child, effect);
@@ -60,22 +57,17 @@ export class Executor {
     return this.#winding.has(run.id);
   }
 
-  isRunning(run: LiveRun, child: string): boolean {
-    return this.#running.get(run)?.has(child) ?? false;
-  }
-
   /** The run is not this process's any more: everything of it stops, and its results are nobody's. */
   drop(run: LiveRun, why: FlydError): void {
-    for (const [child, attempt] of this.#running.get(run) ?? []) this.#stop(run, child, attempt, why);
+    for (const [child, attempt] of run.attempts) this.#stop(run, child, attempt, why);
   }
 
-  /** Starts nothing more and tells everything to stop; resolves when all attempts have. */
-  async close(why: FlydError): Promise<void> {
+  /** Starts nothing more and tells everything of these runs to stop; resolves when all attempts have. */
+  async close(runs: ReadonlyMap<number, LiveRun>, why: FlydError): Promise<void> {
     this.#closed = true;
-    for (const attempts of this.#running.values())
-      for (const attempt of attempts.values()) attempt.abort(why);
+    for (const { attempts } of runs.values()) for (const attempt of attempts.values()) attempt.abort(why);
     for (;;) {
-      const open = [...this.#running.values()].flatMap((attempts) => [...attempts.values()]);
+      const open = [...runs.values()].flatMap(({ attempts }) => [...attempts.values()]);
       for (const attempts of this.#winding.values()) open.push(...attempts);
       if (open.length === 0) return;
       await Promise.all(open.map(({ over }) => over));
@@ -92,23 +84,22 @@ export class Executor {
       deliver(run, mail);
     });
     attempt.over = this.#carryOut(run, child, effect, attempt);
-    const attempts = this.#running.get(run) ?? new Map<string, Attempt>();
-    attempts.set(child, attempt);
-    this.#running.set(run, attempts);
+    run.attempts.set(child, attempt);
   }
 
-  async #carryOut(run: LiveRun, child: string, effect: LiveEffect, attempt: Attempt): Promise<void> {
+  #carryOut(run: LiveRun, child: string, effect: LiveEffect, attempt: Attempt): Promise<void> {
     const { spans } = this.#options;
-    const { src } = effect;
-    const work = (): Promise<Json> => this.#work(run, child, effect, attempt);
-    let mail: Mail | null;
-    try {
-      const output = await (spans === null ? work() : spans.attempt(run, child, effect, work));
-      mail = this.#result(run, child, attempt, { ok: true, output });
-    } catch (thrown) {
-      mail = attempt.isAborted ? null : this.#result(run, child, attempt, failure(src, thrown));
-    }
-    this.#finish(run, child, attempt, mail);
+    const worked =
+      spans === null
+        ? this.#work(run, child, effect, attempt)
+        : spans.attempt(run, child, effect, () => this.#work(run, child, effect, attempt));
+    return worked.then(
+      (output) => this.#finish(run, child, attempt, this.#result(run, child, attempt, { ok: true, output })),
+      (thrown) => {
+        const failed = (): Mail => this.#result(run, child, attempt, failure(effect.src, thrown));
+        this.#finish(run, child, attempt, attempt.isAborted ? null : failed());
+      },
+    );
   }
 
   #result(run: LiveRun, child: string, attempt: Attempt, outcome: EffectOutcome): Mail {
@@ -154,7 +145,7 @@ export class Executor {
   }
 
   #stop(run: LiveRun, child: string, attempt: Attempt, why: FlydError): void {
-    this.#forget(run, child);
+    run.attempts.delete(child);
     const winding = this.#winding.get(run.id) ?? new Set<Attempt>();
     winding.add(attempt);
     this.#winding.set(run.id, winding);
@@ -171,7 +162,7 @@ export class Executor {
       settled(run);
       return;
     }
-    this.#forget(run, child);
+    run.attempts.delete(child);
     if (mail !== null) {
       deliver(run, mail);
       return;
@@ -179,12 +170,6 @@ export class Executor {
     // The process closes: whoever carries the run on begins from there.
     const saved = attempt.endSaving();
     if (saved !== null) deliver(run, { type: 'saved', child, epoch: attempt.epoch, saved });
-  }
-
-  #forget(run: LiveRun, child: string): void {
-    const attempts = this.#running.get(run);
-    attempts?.delete(child);
-    if (attempts?.size === 0) this.#running.delete(run);
   }
 }
 

@@ -3,11 +3,12 @@ import type { Committed, NewRun, Started, StartOutcome, StartWish } from '#db/en
 import { Admission } from './admission.ts';
 import { advance } from './advance.ts';
 import { Alarms, nextDue } from './alarms.ts';
-import { type Birth, Births, numbered, probeAll } from './births.ts';
+import { type Birth, Births, probeAll } from './births.ts';
 import { type ClaimableRun, claimFromDead, wantedOfOthers, yieldsToOthers } from './claim.ts';
 import { newDraft, type Rules } from './draft.ts';
 import { Executor } from './executor.ts';
 import { type HostOptions, rulesOf } from './host-options.ts';
+import { LiveRuns } from './live-runs.ts';
 import { loadRun, storedEvent } from './load.ts';
 import { limitPauses } from './retry.ts';
 import { cancelWish, type LiveRun, type Mail } from './run.ts';
@@ -27,7 +28,7 @@ const sweepMs = 250;
  */
 export class Host {
   readonly #options: HostOptions;
-  readonly #runs = new Map<number, LiveRun>();
+  readonly #runs = new LiveRuns();
   readonly #mailed = new Set<LiveRun>();
   readonly #alarms: Alarms;
   readonly #admission: Admission;
@@ -155,6 +156,11 @@ export class Host {
     }, rereadMs);
   }
 
+  /** The number of the run of this id, if it lives in this process. */
+  numberOf(uid: string): number | undefined {
+    return this.#runs.numberOf(uid);
+  }
+
   watch(id: number): () => void {
     this.watched.add(id);
     this.#keepPolling();
@@ -166,7 +172,7 @@ export class Host {
     this.#closed = true;
     this.#polling?.cancel();
     this.#doubting?.cancel();
-    await this.#executor.close(why);
+    await this.#executor.close(this.#runs, why);
     this.#ticking?.cancel();
     this.#ticking = null;
     this.#tick();
@@ -285,10 +291,10 @@ export class Host {
 
   #afterBirth({ first }: Birth, outcome: Started, over: Over): void {
     if (first !== null && outcome.first !== null) {
-      const turn = numbered(first, outcome.id);
-      this.#runs.set(outcome.id, turn.run);
-      this.#options.spans?.took(turn.run);
-      this.#afterCommit(turn, outcome.first, over);
+      first.run.id = outcome.id;
+      this.#runs.set(outcome.id, first.run);
+      this.#options.spans?.took(first.run);
+      this.#afterCommit(first, outcome.first, over);
       this.#keepPolling();
     } else if (outcome.verdict === 'started') over.born.push(outcome.id);
     over.look ||= outcome.joined || outcome.replaced !== null;
@@ -337,7 +343,7 @@ export class Host {
     this.#executor.reconcile(run);
     const sleeps = this.#closed || this.#runs.get(run.id) !== run || run.parked !== null;
     if (sleeps || this.#executor.isWinding(run)) this.#alarms.drop(run);
-    else this.#alarms.set(run, nextDue(run, this.#executor, this.#options.system.now()));
+    else this.#alarms.set(run, nextDue(run, this.#options.system.now()));
   }
 
   /** Ends the run when nothing of it moves any more. */

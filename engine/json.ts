@@ -53,7 +53,8 @@ function copyOf(value: unknown): Json {
   const prototype: unknown = Object.getPrototypeOf(value);
   if (prototype !== Object.prototype && prototype !== null) throw foreign;
   const copy: { [key: string]: Json } = {};
-  for (const key of Object.keys(value)) {
+  // Nothing is inherited: `in` finds its own keys, and makes no list of them.
+  for (const key in value) {
     const item = (value as { [key: string]: unknown })[key];
     if (item !== undefined) copy[key] = copyOf(item);
   }
@@ -111,9 +112,9 @@ const isObject = (value: Json | undefined): value is JsonObject =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
 function compareObjects(from: JsonObject, to: JsonObject, path: string, operations: PatchOperation[]): void {
-  for (const key of Object.keys(from))
+  for (const key in from)
     if (!Object.hasOwn(to, key)) operations.push({ op: 'remove', path: `${path}/${escapePart(key)}` });
-  for (const key of Object.keys(to)) {
+  for (const key in to) {
     const value = to[key] as Json;
     const before = Object.hasOwn(from, key) ? from[key] : undefined;
     if (before === value) continue;

@@ -1,6 +1,6 @@
 import { toErrorRecord, unrecoverable } from '#core/errors';
 import type { Operation } from '#db/engine/index';
-import { type Draft, note, type Rules, snapshotOrPatch, timersText } from './draft.ts';
+import { type Draft, note, patchOf, type Rules, timersText } from './draft.ts';
 import type { Past } from './past.ts';
 import type { LiveRun, Mail } from './run.ts';
 import { type MachineEvent, revive, type Snapshot, stand } from './statechart.ts';
@@ -123,7 +123,8 @@ function goOnFrom(
     ms: null,
     error: null,
     timers: timersText(run),
-    ...snapshotOrPatch(run, null, past.snapshot),
+    patch: patchOf(run, null, past.snapshot),
+    snapshot: JSON.stringify(past.snapshot),
   });
   return true;
 }

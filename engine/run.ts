@@ -1,6 +1,7 @@
 import type { ErrorRecord } from '#core/errors';
 import type { RunStatus } from '#core/status';
 import type { EffectRow, LinkRow, RowRest, RunRow, TimerRow } from '#db/engine/index';
+import type { Attempt } from './attempt.ts';
 import type { Definition } from './definition.ts';
 import type { Past } from './past.ts';
 import type { RunSecrets } from './secrets.ts';
@@ -10,7 +11,8 @@ import type { Json } from './types.ts';
 
 /** A run that this process owns, as it was after its last commit. */
 export interface LiveRun {
-  readonly id: number;
+  /** 0 before it is stored. */
+  id: number;
   readonly uid: string;
   readonly definition: Definition;
   /** The hash of the definition that this build runs. */
@@ -56,6 +58,8 @@ export interface LiveRun {
   epoch: number;
   effects: Map<string, LiveEffect>;
   timers: Map<string, LiveTimer>;
+  /** Attempts of its effects that run in this process, by child. */
+  readonly attempts: Map<string, Attempt>;
   links: Map<string, LiveLink>;
   /** Why the run as a whole cannot move. */
   parked: ErrorRecord | null;
@@ -190,6 +194,7 @@ export function liveRun(
         { epoch, event: parse(event) as MachineEvent, dueAt },
       ]),
     ),
+    attempts: new Map(),
     links: new Map(links.map(({ childId, epoch, settled }) => [childId, { epoch, settled }])),
     parked: parse(row.parked) as ErrorRecord | null,
     cancel: null,

@@ -65,6 +65,8 @@ const nobody: ActorLogic<LogicSnapshot<undefined>, AnyEventObject> = {
 /** One for all transitions, as long as none gives it children that are known by a system id. */
 let self = createActor(nobody);
 
+const nothing = (): void => {};
+
 /**
  * Does the work where XState's own `transition()` would: nothing is carried out, the actions are gathered. That
  * one makes an actor of the machine each time, and so computes its first snapshot once more, for nothing.
@@ -77,10 +79,10 @@ function inertly(work: (scope: AnyActorScope) => unknown): { snapshot: Snapshot;
     system,
     id: '',
     sessionId: '',
-    logger() {},
-    defer() {},
-    emit() {},
-    stopChild() {},
+    logger: nothing,
+    defer: nothing,
+    emit: nothing,
+    stopChild: nothing,
     actionExecutor: (action: RawAction) => void actions.push(action),
   };
   try {
@@ -94,7 +96,7 @@ function inertly(work: (scope: AnyActorScope) => unknown): { snapshot: Snapshot;
 /** A child that is spawned while context is computed is in the snapshot, and nothing says that it is to start. */
 function moved(snapshot: Snapshot, actions: readonly RawAction[], before: object): Moved {
   const commands = toCommands(actions, snapshot);
-  for (const child of Object.keys(snapshot.children))
+  for (const child in snapshot.children)
     if (
       !Object.hasOwn(before, child) &&
       !commands.some((each) => each.type === 'spawn' && each.child === child)
@@ -137,13 +139,15 @@ type StateNodes = AnyStateMachine['root'];
 export function persist(machine: AnyStateMachine, snapshot: Snapshot): Json {
   const { status, output, error, value, historyValue, context } = snapshot;
   const children: Record<string, unknown> = {};
-  for (const [id, child] of Object.entries(snapshot.children) as [string, PersistableChild][])
+  for (const id in snapshot.children) {
+    const child = snapshot.children[id] as PersistableChild;
     children[id] = {
       snapshot: child.getPersistedSnapshot(),
       src: child.src,
       systemId: child.systemId,
       syncSnapshot: child._syncSnapshot,
     };
+  }
   return plainOr({ status, output, error, value, historyValue, context, children }, () =>
     plain(machine.getPersistedSnapshot(snapshot), 'snapshot'),
   );
@@ -279,8 +283,9 @@ interface RawParams {
 
 function toCommands(actions: readonly RawAction[], snapshot: Snapshot): Command[] {
   const commands: Command[] = [];
-  for (const [index, action] of actions.entries()) {
-    const command = toCommand(action, index, snapshot);
+  let index = 0;
+  for (const action of actions) {
+    const command = toCommand(action, index++, snapshot);
     if (command !== null) commands.push(command);
   }
   return commands;

@@ -1,7 +1,7 @@
 import { type ErrorRecord, FlydError, toErrorRecord, unrecoverable } from '#core/errors';
 import type { NewRun, Operation } from '#db/engine/index';
 import { continuation, newRun } from './continuation.ts';
-import { type Draft, note, type Rules, recordOf, snapshotOrPatch, timersText } from './draft.ts';
+import { type Draft, note, patchOf, type Rules, recordOf, timersText } from './draft.ts';
 import type { LiveRun, Mail } from './run.ts';
 import {
   begin,
@@ -68,7 +68,8 @@ export function step(
     for (const operation of operations) if (operation.type === 'child.release') operation.closing = true;
     if (next !== null) operations.push({ type: 'run.continue', run: next });
   }
-  draft.operations.push(...operations);
+  for (const operation of operations) draft.operations.push(operation);
+  const patch = patchOf(run, before, json);
   draft.history.push({
     seq: run.seq,
     // What it carries was made plain where it came from.
@@ -79,7 +80,8 @@ export function step(
     ms,
     error: recordOf(error ?? standing.error),
     timers: timersText(run),
-    ...snapshotOrPatch(run, before, json, text),
+    patch,
+    snapshot: patch === null ? text : null,
   });
 }
 
@@ -188,7 +190,9 @@ function refuseTwins(run: LiveRun, mail: Mail, commands: readonly Command[]): vo
   const over = 'child' in mail ? mail.child : null;
   const isLive = (child: string): boolean =>
     child !== over && (run.effects.has(child) || run.links.get(child)?.settled === false);
-  for (const [index, command] of commands.entries()) {
+  let index = -1;
+  for (const command of commands) {
+    index += 1;
     if (command.type === 'send' && command.timer !== null && command.child !== null)
       throw refused(
         `a delayed event to child '${command.child}'`,
