@@ -1,3 +1,4 @@
+import { matchRecords } from '#core/blob-files';
 import type { Effect } from '#core/effect';
 import type { ErrorCode } from '#core/error-codes';
 import { FlydError, fromErrorRecord, recoverable, toErrorRecord } from '#core/errors';
@@ -23,7 +24,10 @@ export interface StoreSweepDeps {
   leases: Pick<Leases, 'acquire' | 'release'>;
   volumes: Pick<Volumes, 'tree' | 'forget' | 'list'>;
   activations: Pick<Activations, 'tree' | 'forget' | 'list'>;
-  store: Pick<BlobStore, 'blobNames' | 'blobSizes' | 'listPartials' | 'removeBlob' | 'removePartial'>;
+  store: Pick<
+    BlobStore,
+    'fileNames' | 'blobSizes' | 'listPartials' | 'removeBlob' | 'syncRemovals' | 'removePartial'
+  >;
   drivers: (name: DriverName) => SweptDriver;
   /** Absolute path of the folder that activations are mounted in. */
   mountRoot: string;
@@ -75,6 +79,7 @@ async function sweep(deps: StoreSweepDeps, signal: AbortSignal): Promise<SweepRe
   await sweepVolumes(deps, report, attempts);
   for (const name of driverNames) await sweepStrangers(deps, name, known.has(name), report, attempts);
   await sweepBlobs(deps, report, attempts);
+  await sweepStrayBlobs(deps, report, attempts);
   await sweepPartials(deps, report, attempts);
   await sweepParts(deps, report, attempts);
   attempts.finish();
@@ -93,11 +98,17 @@ class Attempts {
   /** Whether the work was done; an abort ends the sweep at once. */
   async make(work: () => Promise<unknown>): Promise<boolean> {
     this.#signal.throwIfAborted();
+    const done = await this.conclude(work);
+    if (!done) this.#signal.throwIfAborted();
+    return done;
+  }
+
+  /** The same for work that ends what was begun, whether or not an abort was asked for. */
+  async conclude(work: () => Promise<unknown>): Promise<boolean> {
     try {
       await work();
       return true;
     } catch (error) {
-      this.#signal.throwIfAborted();
       this.#failures.push(error);
       return false;
     }
@@ -179,28 +190,56 @@ async function sweepStrangers(
     if (await attempts.make(() => removeVolume(driver, strangeVolume(id)))) report.volumes += 1;
 }
 
+/** So many blobs share a sync and a commit: that is what removing one costs, not its file. */
+const blobsTogether = 256;
+
 async function sweepBlobs(
   { sweeps, store }: StoreSweepDeps,
   report: SweepReport,
   attempts: Attempts,
 ): Promise<void> {
-  for (const { digest, size } of sweeps.doomBlobs()) {
-    const done = await attempts.make(async () => {
-      await store.removeBlob(digest);
-      sweeps.forgetBlob(digest);
-    });
-    if (!done) continue;
-    report.blobs += 1;
-    report.bytes += size;
+  const doomed = sweeps.doomBlobs();
+  for (let at = 0; at < doomed.length; at += blobsTogether) {
+    const gone: typeof doomed = [];
+    let anyFile = false;
+    try {
+      for (const blob of doomed.slice(at, at + blobsTogether)) {
+        const remove = async () => {
+          if (await store.removeBlob(blob.digest)) anyFile = true;
+        };
+        if (await attempts.make(remove)) gone.push(blob);
+      }
+    } finally {
+      // Also when it is told to stop: what is gone is not counted again by the next sweep.
+      const done = await attempts.conclude(async () => {
+        if (anyFile) await store.syncRemovals();
+        sweeps.forgetBlobs(gone.map(({ digest }) => digest));
+      });
+      if (done) {
+        report.blobs += gone.length;
+        report.bytes += gone.reduce((sum, { size }) => sum + size, 0);
+      }
+    }
   }
-  const strangers = sweeps.strangers('blobs', await store.blobNames());
-  for (const [digest, size] of await store.blobSizes(strangers)) {
+}
+
+/** Files that no row tells of. */
+async function sweepStrayBlobs(
+  { sweeps, store }: StoreSweepDeps,
+  report: SweepReport,
+  attempts: Attempts,
+): Promise<void> {
+  const names = store.fileNames();
+  const { strangers } = matchRecords(names, sweeps.blobRecords());
+  const before = report.blobs;
+  for (const [digest, size] of store.blobSizes(strangers.map((stranger) => stranger.digest))) {
     // A file gets its name before its row: while anything is pulled, it may be on its way.
     if (sweeps.isPulling()) continue;
     if (!(await attempts.make(() => store.removeBlob(digest)))) continue;
     report.blobs += 1;
     report.bytes += size;
   }
+  if (report.blobs > before) await attempts.make(() => store.syncRemovals());
 }
 
 async function sweepPartials(

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { invariants, judge, lasting, type Violation } from '#core/invariants';
+import { type Census, invariants, judge, lasting, type Violation } from '#core/invariants';
 import { createExec } from '#infra/exec';
 import { hasStateDir, openStateDir } from '#infra/state-dir';
 import { createDrivers } from '#infra/volumes/index';
@@ -15,6 +15,8 @@ export interface Verdict {
   violations: Violation[];
   /** Harmless, and gone with the next `flyd gc`. */
   leftovers: Violation[];
+  /** What the database had when it was last looked at; null where there is none. */
+  census: Census | null;
 }
 
 /** What looks wrong is looked at again, so often and after so long: only what stays wrong is. */
@@ -46,7 +48,7 @@ export async function verify(session: Session): Promise<number> {
 /** What breaks an invariant, and goes on breaking it while it is looked at again. */
 export async function findViolations({ settings, surroundings }: Session): Promise<Verdict> {
   const { stateDir, mountRoot } = settings;
-  if (!(await hasStateDir(stateDir))) return { violations: [], leftovers: [] };
+  if (!(await hasStateDir(stateDir))) return { violations: [], leftovers: [], census: null };
   const state = await openStateDir(stateDir);
   const db = openStateDatabase(state.paths, settings, { readsMuch: true });
   try {
@@ -54,7 +56,11 @@ export async function findViolations({ settings, surroundings }: Session): Promi
     const drivers = await createDrivers({ stateDir, exec, pool: poolOptionsOf(settings) });
     const look = async (): Promise<Verdict> => {
       const picture = await takePicture({ db, drivers, exec, stateDir, mountRoot });
-      return { violations: judge(picture, 'broken'), leftovers: judge(picture, 'leftover') };
+      return {
+        violations: judge(picture, 'broken'),
+        leftovers: judge(picture, 'leftover'),
+        census: picture.census,
+      };
     };
     let verdict = await look();
     for (let n = 1; n < looks && verdict.violations.length + verdict.leftovers.length > 0; n++) {
@@ -63,6 +69,7 @@ export async function findViolations({ settings, surroundings }: Session): Promi
       verdict = {
         violations: lasting(verdict.violations, again.violations),
         leftovers: lasting(verdict.leftovers, again.leftovers),
+        census: again.census,
       };
     }
     return verdict;

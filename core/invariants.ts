@@ -37,7 +37,7 @@ export interface Census {
     mountPoint: string;
     path: string | null;
   }[];
-  /** Bytes of each blob; null of one that is being removed. */
+  /** Bytes of each blob, null of one that is being removed. Those whose file is as it should be may be left out. */
   blobs: ReadonlyMap<Digest, number | null>;
   /** Device numbers that were given out. */
   devicesUsed: readonly { driver: DriverName; device: number }[];
@@ -49,7 +49,7 @@ export interface Census {
 
 /** What is there, as the kernel and the file system show it. */
 export interface World {
-  /** Bytes of the file of each blob. */
+  /** Bytes of the file of each blob; what the census leaves out is left out here as well. */
   blobs: ReadonlyMap<Digest, number>;
   partials: readonly string[];
   inventory: Readonly<Record<DriverName, { volumes: readonly string[]; activations: readonly string[] }>>;

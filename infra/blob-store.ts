@@ -1,15 +1,15 @@
 import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { setImmediate } from 'node:timers/promises';
 import { FlydError, fromErrorRecord, toErrorRecord, unrecoverable } from '#core/errors';
-import { type Digest, digestOfHex, hexOf } from '#core/ids';
+import { type Digest, hexOf } from '#core/ids';
 import type { LayerBlob, LayerRef, Source } from '#core/image';
 import type { Limits } from '#core/limits';
+import { listNames, startMeasuring } from './blob/file-list.ts';
 import { namesIn, statNow, statOrNull } from './blob/files.ts';
 import { type Measured, openJournal } from './blob/journal.ts';
 import { fetchPartial, type PartialPaths, unlinkPartial } from './blob/partial.ts';
 import { measureWhole } from './blob/whole.ts';
-import { errnoOf, fileError, syncDir, unlinkDurably } from './durable.ts';
+import { errnoOf, fileError, syncDir, unlinkIfThere } from './durable.ts';
 import type { SharedRing } from './layer/ring.ts';
 import type { RangeSource } from './object-source.ts';
 
@@ -34,12 +34,16 @@ export interface BlobStore {
   measure(digest: Digest, limits: Limits, signal?: AbortSignal): Promise<Measured>;
   /** Removes a partial download and its journal. `partial_busy` while somebody fetches it. */
   removePartial(id: string): Promise<void>;
-  /** True when the blob was there. */
+  /** True when the blob was there. Gone for good, whatever happens, only after `syncRemovals`. */
   removeBlob(digest: Digest): Promise<boolean>;
-  /** The blobs that have a file, by its name alone: cheap, however many there are. */
-  blobNames(): Promise<Digest[]>;
-  /** Those of the digests (default: all) that have a file, with its bytes. */
-  blobSizes(digests?: readonly Digest[]): Promise<Map<Digest, number>>;
+  /** What was removed stays so after a power cut: one sync for many. */
+  syncRemovals(): Promise<void>;
+  /** The names of all files, as `core/blob-files.ts` compares them: cheap, however many there are. */
+  fileNames(): Uint8Array;
+  /** Begins to look how large these files are; see `startMeasuring`. */
+  startMeasuring(names: Uint8Array): () => Promise<Float64Array>;
+  /** Those of the digests that have a file, with its bytes. For a few. */
+  blobSizes(digests: readonly Digest[]): Map<Digest, number>;
   /** Partials with their bytes and the time of their last change in ms since 1970; an id whose journal alone is left has 0 bytes. */
   listPartials(): Promise<{ id: string; bytes: number; modifiedMs: number }[]>;
 }
@@ -70,9 +74,6 @@ const spoiling: readonly string[] = [
   'object_changed',
   'size_mismatch',
 ];
-
-/** So many stats hold up everything else for a few milliseconds; one by one through the thread pool they take five times as long. */
-const statsAtOnce = 2048;
 
 /** A blob store below `dir`, which exists. `checkpointBytes`: how much a crash may cost at most; default 16 MiB. */
 export function createBlobStore(dir: string, { checkpointBytes = 16 * 1024 * 1024 } = {}): BlobStore {
@@ -140,18 +141,11 @@ export function createBlobStore(dir: string, { checkpointBytes = 16 * 1024 * 102
     }
   }
 
-  const blobNames = async (): Promise<Digest[]> =>
-    (await namesIn(blobsDir)).filter((name) => /^[0-9a-f]{64}$/.test(name)).map(digestOfHex);
-
-  async function blobSizes(digests?: readonly Digest[]): Promise<Map<Digest, number>> {
-    const wanted = digests ?? (await blobNames());
+  function blobSizes(digests: readonly Digest[]): Map<Digest, number> {
     const sizes = new Map<Digest, number>();
-    for (let at = 0; at < wanted.length; at += statsAtOnce) {
-      for (const digest of wanted.slice(at, at + statsAtOnce)) {
-        const found = statNow(`${blobsDir}/${hexOf(digest)}`);
-        if (found?.isFile() === true) sizes.set(digest, found.size);
-      }
-      await setImmediate();
+    for (const digest of digests) {
+      const found = statNow(pathOf(digest));
+      if (found?.isFile() === true) sizes.set(digest, found.size);
     }
     return sizes;
   }
@@ -192,8 +186,10 @@ export function createBlobStore(dir: string, { checkpointBytes = 16 * 1024 * 102
     fetch,
     measure: (digest, limits, signal) => measureWhole({ path: pathOf(digest), digest, limits, signal }),
     removePartial,
-    removeBlob: (digest) => unlinkDurably(pathOf(digest)),
-    blobNames,
+    removeBlob: (digest) => unlinkIfThere(pathOf(digest)),
+    syncRemovals: () => syncDir(blobsDir),
+    fileNames: () => listNames(blobsDir),
+    startMeasuring: (names) => startMeasuring(blobsDir, names),
     blobSizes,
     listPartials,
   };

@@ -64,14 +64,20 @@ export async function renameDurably(from: string, to: string): Promise<void> {
 
 /** Removes the file, durably. True when it was there. Fails with `permission`, `system_call`. */
 export async function unlinkDurably(path: string): Promise<boolean> {
+  if (!(await unlinkIfThere(path))) return false;
+  await syncDir(dirname(path));
+  return true;
+}
+
+/** Removes the file; its folder is the caller's to sync. True when it was there. Fails as `unlinkDurably` does. */
+export async function unlinkIfThere(path: string): Promise<boolean> {
   try {
     await unlink(path);
+    return true;
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return false;
     throw fileError(error, 'remove', path);
   }
-  await syncDir(dirname(path));
-  return true;
 }
 
 /** Makes the names in this folder, as they are now, survive a power cut. Fails with `system_call`. */

@@ -1,4 +1,5 @@
-import { basename } from 'node:path';
+import { basename, dirname, join } from 'node:path';
+import { differences } from '#core/blob-files';
 import { type DriverName, driverNames } from '#core/image';
 import type { Picture, World } from '#core/invariants';
 import { mountPointsOf, takeCensus } from '#db/images/index';
@@ -24,14 +25,19 @@ const idPattern = /^(vol|act)-[0-9a-f]{16}$/;
 export async function takePicture(parts: PictureParts): Promise<Picture> {
   const { db, stateDir, exec, drivers, mountRoot } = parts;
   const store = createBlobStore(stateDir);
-  const world: World = {
-    blobs: await store.blobSizes(),
+  const names = store.fileNames();
+  // Most of the time goes into this: threads are at it while the rest is looked at.
+  const measured = store.startMeasuring(names);
+  const world: Omit<World, 'blobs'> = {
     partials: (await store.listPartials()).map(({ id }) => id),
     inventory: await inventories(drivers),
     mounted: await mountedIds(mountRoot, mountPointsOf(db)),
     pool: await lookAtPool(stateDir, exec, 'doctor'),
   };
-  return { world, census: takeCensus(db) };
+  const sizes = await measured();
+  const { blobRecords, ...census } = takeCensus(db);
+  const { files, rows } = differences(names, sizes, blobRecords);
+  return { world: { ...world, blobs: files }, census: { ...census, blobs: rows } };
 }
 
 async function inventories(drivers: Drivers): Promise<World['inventory']> {
@@ -48,9 +54,14 @@ async function mountedIds(
 ): Promise<string[]> {
   const mounts = await readMounts();
   const canonical = new Map<string, string>();
+  const folders = new Map<string, Promise<string | null>>();
   for (const { id, mountPoint } of activations) {
-    const point = await findMountPoint(mountPoint);
-    if (point !== null) canonical.set(point, id);
+    // Nearly all are in one folder, and only that one can be a link.
+    const folder = dirname(mountPoint);
+    const found = folders.get(folder) ?? findMountPoint(mountPoint).then((point) => point && dirname(point));
+    folders.set(folder, found);
+    const place = await found;
+    if (place !== null) canonical.set(join(place, basename(mountPoint)), id);
   }
   const root = await findMountPoint(mountRoot);
   const strangers = root === null ? [] : mountsUnder(mounts, root);

@@ -4,16 +4,17 @@ import type { Census } from '#core/invariants';
 import { drizzle } from '../drizzle.ts';
 import { auditRuns } from '../engine/audit.ts';
 import { withRetry } from '../waiting.ts';
+import { blobRecords } from './blob-records.ts';
 import { activations, devicesUsed, images, volumes } from './schema.ts';
 
-/** All that invariants speak of, as of one moment: read in one transaction, which blocks nobody. */
-export function takeCensus(db: Database): Census {
+/** All that invariants speak of; of blobs every row, to be compared with what is there (`core/blob-files.ts`). */
+export type CensusTaken = Omit<Census, 'blobs'> & { blobRecords: Uint8Array };
+
+/** As of one moment: read in one transaction, which blocks nobody. */
+export function takeCensus(db: Database): CensusTaken {
   const query = drizzle(db);
   const live = db.prepare<[], { machine: string; key: string | null }>(
     'SELECT machine, key FROM runs WHERE ended_at IS NULL',
-  );
-  const allBlobs = db.prepare<[], [Digest, number | null]>(
-    "SELECT digest, CASE state WHEN 'whole' THEN size END FROM blobs",
   );
   // Two sorted indexes, walked side by side.
   const brokenLayers = db.prepare<[], { image: string; digest: Digest }>(`
@@ -21,7 +22,7 @@ export function takeCensus(db: Database): Census {
     WHERE images.state = 'complete' AND digest IN (
       SELECT digest FROM blobs WHERE state = 'removing' UNION ALL SELECT digest FROM (
         SELECT digest FROM image_blobs EXCEPT SELECT digest FROM blobs ORDER BY digest))`);
-  const read = db.transaction((): Census => {
+  const read = db.transaction((): CensusTaken => {
     const { id, driver, device } = volumes;
     return {
       images: query
@@ -48,7 +49,7 @@ export function takeCensus(db: Database): Census {
         .from(volumes)
         .all(),
       activations: query.select().from(activations).all(),
-      blobs: new Map(allBlobs.raw().iterate()),
+      blobRecords: blobRecords(db),
       devicesUsed: query.select().from(devicesUsed).all(),
       live: live.all(),
       engineFaults: auditRuns(db),

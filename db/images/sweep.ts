@@ -4,8 +4,9 @@ import { drizzle, orm } from '../drizzle.ts';
 import { once } from '../lazy.ts';
 import { write } from '../open.ts';
 import type { ActivationRow } from './activations.ts';
+import { blobRecords } from './blob-records.ts';
 import type { LiveRuns } from './live-runs.ts';
-import { activations, blobs, imageConfigs, images, volumes } from './schema.ts';
+import { activations, imageConfigs, images, volumes } from './schema.ts';
 import type { VolumeRow } from './volumes.ts';
 
 const { and, eq, lt, notExists, sql } = orm;
@@ -26,10 +27,12 @@ export interface Sweeps {
   doomBlobs(): { digest: Digest; size: number }[];
   /** Drops configs that no image has. */
   dropConfigs(): void;
-  /** The blob's file is gone. */
-  forgetBlob(digest: Digest): void;
+  /** The files of these blobs are gone for good. */
+  forgetBlobs(digests: readonly Digest[]): void;
   /** Those of the ids that no row of the table tells of. Ask after looking at the world: rows come first and go last. */
-  strangers<Id extends string>(table: 'volumes' | 'activations' | 'blobs', ids: readonly Id[]): Id[];
+  strangers(table: 'volumes' | 'activations', ids: readonly string[]): string[];
+  /** Every row of a blob, for `core/blob-files.ts` to find strangers among files: after they were listed as well. */
+  blobRecords(): Uint8Array;
   /** Whether a live run may be downloading: then files without a row may be its. */
   isPulling(): boolean;
 }
@@ -64,10 +67,13 @@ export function createSweeps(db: Database, live: LiveRuns): Sweeps {
     ),
   );
 
+  const forgetBlobs = once(() =>
+    db.prepare("DELETE FROM blobs WHERE state = 'removing' AND digest IN (SELECT value FROM json_each(?))"),
+  );
+
   const knownIds = {
     volumes: db.prepare<[], string>('SELECT id FROM volumes UNION SELECT id FROM kept').pluck(),
     activations: db.prepare<[], string>('SELECT id FROM activations UNION SELECT id FROM kept').pluck(),
-    blobs: db.prepare<[], string>('SELECT digest FROM blobs').pluck(),
   };
 
   return {
@@ -113,14 +119,10 @@ export function createSweeps(db: Database, live: LiveRuns): Sweeps {
           .run();
       });
     },
-    forgetBlob(digest) {
-      write(db, () =>
-        query
-          .delete(blobs)
-          .where(and(eq(blobs.digest, digest), eq(blobs.state, 'removing')))
-          .run(),
-      );
+    forgetBlobs(digests) {
+      if (digests.length > 0) write(db, () => void forgetBlobs().run(JSON.stringify(digests)));
     },
+    blobRecords: () => blobRecords(db),
     strangers(table, ids) {
       if (ids.length === 0) return [];
       const known = new Set(knownIds[table].iterate());

@@ -1,3 +1,4 @@
+import { AT_SYMLINK_NOFOLLOW, S_IFMT, S_IFREG } from './constants.ts';
 import { bind, bindNumber, check, cString, putInt64 } from './libc.ts';
 import type { PathBytes } from './paths.ts';
 
@@ -16,8 +17,6 @@ export const fchownat = (dirfd: number, name: PathBytes, uid: number, gid: numbe
 
 /** fchmod(2): untouched by umask. Not for O_PATH fds. */
 export const fchmod = (fd: number, mode: number): void => void check(fchmodCall(fd, mode), 'fchmod');
-
-const AT_SYMLINK_NOFOLLOW = 0x100;
 
 /**
  * fchmodat(3) that never follows: a symlink at the name is EOPNOTSUPP, also one that somebody put there
@@ -93,6 +92,20 @@ export function fstatat(dirfd: number, name: PathBytes, flags = 0): Stat {
 export function fstat(fd: number): Stat {
   check(statxCall(fd, empty, 0x1000, allFields, statxBuffer), 'statx');
   return readStat();
+}
+
+const typeAndSize = 0x1 | 0x200;
+
+/**
+ * Bytes of the regular file of this name, by statx(2), links not followed; -1 where there is none. `name`
+ * ends with NUL. For very many: nothing is made but the number.
+ */
+export function fileSizeAt(dirfd: number, name: Buffer): number {
+  const result = statxCall(dirfd, name, AT_SYMLINK_NOFOLLOW, typeAndSize, statxBuffer);
+  if (result === -2) return -1;
+  check(result, 'statx', name);
+  if ((statxBuffer.readUInt16LE(28) & S_IFMT) !== S_IFREG) return -1;
+  return statxBuffer.readUInt32LE(40) + statxBuffer.readUInt32LE(44) * 2 ** 32;
 }
 
 /** struct statx: one layout on all architectures (include/uapi/linux/stat.h). */

@@ -18,6 +18,22 @@ export const DT_REG = 8;
 export const DT_LNK = 10;
 export const DT_CHR = 2;
 
+/** Bytes of memory for a folder of very many entries: fewer calls. */
+const largeBytes = 256 * 1024;
+
+/**
+ * Calls `visit` with each name of an open directory, `.` and `..` too: where it starts in the bytes given; a
+ * NUL ends it. The bytes are used again after the call. Fails with the error of getdents64(2).
+ */
+export function eachName(fd: number, visit: (bytes: Buffer, start: number) => void): void {
+  const buffer = Buffer.allocUnsafe(largeBytes);
+  for (;;) {
+    const length = check(getdents64Call(fd, buffer, buffer.length), 'getdents64');
+    if (length === 0) return;
+    for (let at = 0; at < length; at += buffer.readUInt16LE(at + 16)) visit(buffer, at + 19);
+  }
+}
+
 /**
  * The entries of a directory, without `.` and `..`, names as bytes. `dirfd` may be O_PATH: the
  * directory is opened anew (`name`, default itself), so an earlier position in it does not matter.

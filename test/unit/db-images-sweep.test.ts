@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
+import { matchRecords } from '#core/blob-files';
+import { hexOf } from '#core/ids';
 import { sweepLease } from '#db/images/index';
 import {
   blob,
@@ -44,7 +46,7 @@ describe('blobs', () => {
       const run = store.startRun(machine, 20);
       store.blobs.record(source, layer('new'), blob('new'), 20);
       assert.deepEqual(doomedBlobs(), [digest('old')]);
-      store.sweeps.forgetBlob(digest('old'));
+      store.sweeps.forgetBlobs([digest('old')]);
       store.endRun(run);
       assert.deepEqual(doomedBlobs(), [digest('new')]);
     });
@@ -92,7 +94,7 @@ describe('blobs', () => {
       other.sweeps.doomBlobs().map((row) => row.digest),
       [digest(1)],
     );
-    other.sweeps.forgetBlob(digest(1));
+    other.sweeps.forgetBlobs([digest(1)]);
     assert.deepEqual(store.blobs.list(), []);
     assert.equal(store.db.prepare('SELECT count(*) FROM blob_sources').pluck().get(), 0);
   });
@@ -128,7 +130,7 @@ describe('blobs', () => {
     store.blobs.record(source, layer(1), blob(1), 10);
     doomedBlobs();
     store.blobs.claim(digest(1), 20, dead);
-    store.sweeps.forgetBlob(digest(1));
+    store.sweeps.forgetBlobs([digest(1)]);
     assert.deepEqual(store.blobs.find(digest(1)), blob(1));
   });
 });
@@ -279,6 +281,9 @@ describe('reservations and activations', () => {
     store.blobs.record(source, layer(1), blob(1), 1);
     assert.deepEqual(store.sweeps.strangers('volumes', ['vol-1', 'vol-2']), ['vol-2']);
     assert.deepEqual(store.sweeps.strangers('activations', ['act-1']), ['act-1']);
-    assert.deepEqual(store.sweeps.strangers('blobs', [digest(1), digest(2)]), [digest(2)]);
+    const files = Buffer.from([1, 2].map((n) => hexOf(digest(n))).join(''));
+    assert.deepEqual(matchRecords(files, store.sweeps.blobRecords()).strangers, [
+      { place: 1, digest: digest(2) },
+    ]);
   });
 });

@@ -147,7 +147,7 @@ describe('a blob that a sweep is at', () => {
       kind: 'recoverable',
     });
     await parts.store.removeBlob(layer.blob.digest);
-    parts.sweeps.forgetBlob(layer.blob.digest);
+    parts.sweeps.forgetBlobs([layer.blob.digest]);
     parts.leases.release(lease(parts.holder));
     assert.equal((await fetch()).digest, layer.blob.digest);
     assert.equal((await record(fetched())).digest, layer.blob.digest);

@@ -41,7 +41,10 @@ afterEach(() => parts.close());
 const sweep = (deps: object = {}) => run(storeSweep({ ...parts, ...deps }), {});
 const nothing = { blobs: 0, volumes: 0, activations: 0, partials: 0, bytes: 0 };
 const world = () => parts.drivers('copy').inventory();
-const blobFiles = async () => [...(await parts.store.blobSizes())];
+const blobFiles = () => {
+  const folder = join(parts.state, 'blobs/sha256');
+  return existsSync(folder) ? readdirSync(folder).map((name) => `sha256:${name}`) : [];
+};
 const stored = (...of: ServedLayer[]): number => of.reduce((sum, { ref }) => sum + ref.size, 0);
 
 /** A download that was given up. */
@@ -70,10 +73,7 @@ describe('store.sweep', () => {
     assert.deepEqual(await sweep(), { ...nothing, blobs: 1, volumes: 1, bytes: stored(layers[1]) });
     assert.deepEqual(await sweep(), nothing, 'the second sweep finds nothing');
     assert.deepEqual((await world()).volumes, [kept.base]);
-    assert.deepEqual(
-      (await blobFiles()).map(([digest]) => digest),
-      [layers[0].blob.digest],
-    );
+    assert.deepEqual(blobFiles(), [layers[0].blob.digest]);
     assert.equal(parts.leases.holder(sweepLease), null);
   });
 
@@ -113,14 +113,14 @@ describe('store.sweep', () => {
     });
     assert.deepEqual(await sweep(), nothing);
     assert.equal(parts.images.list().length, 1);
-    assert.equal((await blobFiles()).length, 2);
+    assert.equal(blobFiles().length, 2);
     parts.endRun(live);
     const report = await sweep();
     assert.deepEqual({ ...report, bytes: 0 }, { ...nothing, blobs: 2, volumes: 1, partials: 1 });
     assert.ok(report.bytes >= stored(layers[0]));
     assert.deepEqual(parts.images.list(), []);
     assert.deepEqual(parts.volumes.list(), []);
-    assert.deepEqual(await blobFiles(), []);
+    assert.deepEqual(blobFiles(), []);
     assert.deepEqual(await parts.store.listPartials(), []);
   });
 
@@ -183,7 +183,7 @@ describe('store.sweep', () => {
     const lease = { resource: sweepLease, holder: 'another', effect: 'e', now: 1 };
     parts.leases.acquire(lease, () => true);
     await assert.rejects(sweep({ isAlive: () => true }), { code: 'volume_busy', kind: 'recoverable' });
-    assert.equal((await blobFiles()).length, 1);
+    assert.equal(blobFiles().length, 1);
     assert.deepEqual(parts.leases.holder(sweepLease), { holder: 'another', effect: 'e' });
   });
 
@@ -199,7 +199,7 @@ describe('store.sweep', () => {
       kind: 'recoverable',
       message: /1 things could not be removed: rm did not like it/,
     });
-    assert.deepEqual(await blobFiles(), [], 'the blob is gone all the same');
+    assert.deepEqual(blobFiles(), [], 'the blob is gone all the same');
     assert.equal(parts.volumes.find(base)?.state, 'removing');
     assert.equal(parts.leases.holder(sweepLease), null);
     assert.deepEqual(await sweep(), { ...nothing, volumes: 1 });
@@ -252,7 +252,7 @@ describe('store.sweep', () => {
     await assert.rejects(run(storeSweep({ ...parts, store }), {}, { signal: abort.signal }), {
       message: 'shutdown',
     });
-    assert.equal((await blobFiles()).length, 1);
+    assert.equal(blobFiles().length, 1);
     assert.equal(parts.leases.holder(sweepLease), null);
     assert.equal((await sweep()).blobs, 1);
     assert.equal(existsSync(join(parts.state, 'blobs/sha256', hexOf(layers[0].blob.digest))), false);
