@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { matchRecords } from '#core/blob-files';
 import type { Effect } from '#core/effect';
 import type { ErrorCode } from '#core/error-codes';
@@ -6,6 +7,7 @@ import { type DriverName, driverNames } from '#core/image';
 import {
   type Activations,
   type Evictions,
+  type LeaseClaim,
   type Leases,
   type Sweeps,
   sweepLease,
@@ -35,55 +37,95 @@ export interface StoreSweepDeps {
   holder: string;
   isAlive: (holder: string) => boolean;
   now: () => number;
+  /** How long to wait for another sweep before an attempt is given up, in ms; default 30 s. */
+  patienceMs?: number;
 }
 
 /**
  * **Does**: if wished, drops images that were not used for long; then removes what no image, activation or live run needs, children before parents: first marked
  * 'removing' in a transaction that decides, then removed from the world, then from the database; after
- * that what is in the world and in no database.
+ * that, unless it is told not to, what is in the world and in no database.
  * **Safe to repeat because**: each thing is decided anew, and what an earlier sweep marked is finished.
  * What was removed before is not counted again.
  * **If killed**: rows 'removing' are left, which the next sweep finishes; a fetch of the same blob takes
  * it back.
- * **Fails with**: `volume_busy` (recoverable: another sweep is at work), or, after it has tried
+ * **Fails with**: `volume_busy` (recoverable: another sweep is at work, and stays so), or, after it has tried
  * everything, with the first thing that could not be removed.
  */
 export const storeSweep =
   (deps: StoreSweepDeps): Effect<SweepInput, SweepReport> =>
-  async ({ input: { evict }, signal, effectId }) => {
+  async ({ input: { evict, strangers = true }, signal, effectId }) => {
     signal.throwIfAborted();
     const lease = { resource: sweepLease, holder: deps.holder, effect: effectId };
-    if (!deps.leases.acquire({ ...lease, now: deps.now() }, deps.isAlive))
-      throw recoverable('volume_busy', 'another garbage collection is at work', {
-        op: 'store.sweep',
-        subject: sweepLease,
-      });
+    await acquire(deps, lease, signal);
     try {
-      if (evict === undefined) return await sweep(deps, signal);
+      const wished = strangers ? sweepAll : sweepRows;
+      if (evict === undefined) return await wished(deps, signal);
       const { maxBytes, keepWithinMs } = evict;
       const usedBefore = keepWithinMs === null ? null : deps.now() - keepWithinMs;
       const evicted = deps.evictions.evict({ maxBytes, usedBefore });
-      return { ...(await sweep(deps, signal)), ...evicted };
+      return { ...(await wished(deps, signal)), ...evicted };
     } finally {
       deps.leases.release(lease);
     }
   };
 
-async function sweep(deps: StoreSweepDeps, signal: AbortSignal): Promise<SweepReport> {
+/** Another sweep is waited for: it does not do the work of this one, and may take long. Milliseconds. */
+const leaseLookMs = 50;
+const leaseWaitMs = 30_000;
+
+async function acquire(
+  { leases, isAlive, now, patienceMs = leaseWaitMs }: StoreSweepDeps,
+  lease: Omit<LeaseClaim, 'now'>,
+  signal: AbortSignal,
+): Promise<void> {
+  const until = performance.now() + patienceMs;
+  while (!leases.acquire({ ...lease, now: now() }, isAlive)) {
+    if (performance.now() >= until)
+      throw recoverable('volume_busy', 'another garbage collection is at work', {
+        op: 'store.sweep',
+        subject: sweepLease,
+      });
+    await sleep(leaseLookMs, undefined, { signal });
+  }
+}
+
+const sweepRows = (deps: StoreSweepDeps, signal: AbortSignal): Promise<SweepReport> =>
+  sweep(signal, async (report, attempts) => {
+    await sweepWhatIsKnown(deps, report, attempts);
+  });
+
+const sweepAll = (deps: StoreSweepDeps, signal: AbortSignal): Promise<SweepReport> =>
+  sweep(signal, async (report, attempts) => {
+    const known = knownDrivers(deps);
+    await sweepWhatIsKnown(deps, report, attempts);
+    for (const name of driverNames) await sweepStrangers(deps, name, known.has(name), report, attempts);
+    await sweepStrayBlobs(deps, report, attempts);
+    await sweepPartials(deps, report, attempts);
+    await sweepParts(deps, report, attempts);
+  });
+
+async function sweep(
+  signal: AbortSignal,
+  work: (report: SweepReport, attempts: Attempts) => Promise<void>,
+): Promise<SweepReport> {
   const report: SweepReport = { blobs: 0, volumes: 0, activations: 0, partials: 0, bytes: 0 };
   const attempts = new Attempts(signal);
-  const known = knownDrivers(deps);
+  await work(report, attempts);
+  attempts.finish();
+  return report;
+}
+
+async function sweepWhatIsKnown(
+  deps: StoreSweepDeps,
+  report: SweepReport,
+  attempts: Attempts,
+): Promise<void> {
   deps.sweeps.dropReservations();
   deps.sweeps.dropConfigs();
   await sweepActivations(deps, report, attempts);
   await sweepVolumes(deps, report, attempts);
-  for (const name of driverNames) await sweepStrangers(deps, name, known.has(name), report, attempts);
   await sweepBlobs(deps, report, attempts);
-  await sweepStrayBlobs(deps, report, attempts);
-  await sweepPartials(deps, report, attempts);
-  await sweepParts(deps, report, attempts);
-  attempts.finish();
-  return report;
 }
 
 /** Things to remove, one after the other: what fails does not keep the rest from going. */

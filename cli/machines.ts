@@ -53,7 +53,7 @@ import { repairMachine } from '#machines/repair';
 import { restoreMachine } from '#machines/restore';
 import { sweepMachine } from '#machines/sweep';
 import { volumeMachine } from '#machines/volume';
-import { imageFrom1, imageFrom2, pullFrom1 } from './migrations.ts';
+import { asItWas, imageFrom1, imageFrom2, pullFrom1 } from './migrations.ts';
 
 /** Everything that actors work with. */
 export interface Parts {
@@ -183,10 +183,11 @@ export function createMachines(parts: Parts) {
   });
   const sweep = defineMachine({
     name: 'sweep',
-    version: 1,
+    version: 2,
+    migrate: { 1: asItWas },
     machine: sweepMachine,
-    // One that is to evict must not join one that is not.
-    key: ({ evict }) => (evict === undefined ? 'store' : `store ${JSON.stringify(evict)}`),
+    // One that is to evict, or to look for strangers, must not join one that is not.
+    key: (wish) => (Object.keys(wish).length === 0 ? 'store' : `store ${JSON.stringify(wish)}`),
     actors: {
       // The holder of its lease is this process, whose token the engine chooses after this.
       'store.sweep': (context) =>
@@ -195,7 +196,8 @@ export function createMachines(parts: Parts) {
   });
   const remove = defineMachine({
     name: 'remove',
-    version: 1,
+    version: 2,
+    migrate: { 1: asItWas },
     machine: removeMachine,
     key: ({ image: id }) => id,
     actors: {

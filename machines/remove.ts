@@ -82,7 +82,7 @@ export const removeMachine = setup({
       invoke: {
         id: 'sweep',
         src: 'sweep',
-        input: {},
+        input: { strangers: false },
         onDone: {
           target: 'removed',
           actions: { type: 'keepReport', params: ({ event }) => ({ report: event.output }) },

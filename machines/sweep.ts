@@ -22,6 +22,8 @@ export interface SweepInput {
     /** None that was used within this time; null: whatever it was used. Milliseconds. */
     keepWithinMs: number | null;
   };
+  /** False: what no row tells of stays, so that no folder has to be listed. Default true. */
+  strangers?: boolean;
 }
 
 /** Removes what no image, activation or live run needs: blobs, volumes, strays, temp files. One at a time. */
@@ -42,7 +44,10 @@ export const sweepMachine = setup({
       invoke: {
         id: 'store.sweep',
         src: 'store.sweep',
-        input: ({ context: { evict } }) => (evict === undefined ? {} : { evict }),
+        input: ({ context: { evict, strangers } }) => ({
+          ...(evict === undefined ? {} : { evict }),
+          ...(strangers === undefined ? {} : { strangers }),
+        }),
         onDone: {
           target: 'swept',
           actions: { type: 'keepReport', params: ({ event }) => ({ report: event.output }) },

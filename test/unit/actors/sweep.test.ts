@@ -182,9 +182,34 @@ describe('store.sweep', () => {
     await fetchLayer(parts, layers[0]);
     const lease = { resource: sweepLease, holder: 'another', effect: 'e', now: 1 };
     parts.leases.acquire(lease, () => true);
-    await assert.rejects(sweep({ isAlive: () => true }), { code: 'volume_busy', kind: 'recoverable' });
+    const busy = { code: 'volume_busy', kind: 'recoverable' };
+    await assert.rejects(sweep({ isAlive: () => true, patienceMs: 0 }), busy);
     assert.equal(blobFiles().length, 1);
     assert.deepEqual(parts.leases.holder(sweepLease), { holder: 'another', effect: 'e' });
+    const swept = sweep({ isAlive: () => true });
+    parts.leases.release(lease);
+    assert.equal((await swept).blobs, 1);
+  });
+
+  it('lists nothing when strangers are to stay', async () => {
+    const { id } = await makeImage(parts, [layers[0]]);
+    await leavePartial();
+    writeFileSync(parts.store.pathOf(digest('nobody')), 'no row tells of it');
+    await run(imageDrop(parts), { image: id });
+    const store = {
+      ...parts.store,
+      fileNames: () => assert.fail('the blob store was listed'),
+      listPartials: () => assert.fail('the downloads were listed'),
+    };
+    const drivers = (name: DriverName) => ({
+      ...parts.drivers(name),
+      inventory: () => assert.fail('a driver was asked what it has'),
+    });
+    const known = storeSweep({ ...parts, store, drivers });
+    const one = { ...nothing, blobs: 1, volumes: 1, bytes: stored(layers[0]) };
+    assert.deepEqual(await run(known, { strangers: false }), one);
+    assert.deepEqual(blobFiles(), [digest('nobody')]);
+    assert.equal((await sweep()).blobs, 1, 'the next whole sweep takes it');
   });
 
   it('goes on past what cannot be removed, then says so', async () => {
