@@ -1,11 +1,11 @@
-import { createExec } from '#infra/exec';
+import { createExec, type Exec } from '#infra/exec';
 import { createDrivers } from '#infra/volumes/index';
 import { checkAgreement } from './doctor/agreement.ts';
 import { checkDrivers } from './doctor/drivers.ts';
 import type { Finding } from './doctor/finding.ts';
 import { checkClock, checkKernel, checkNode, checkRoot, checkTools, checkUdev } from './doctor/host.ts';
 import { checkPool } from './doctor/pool.ts';
-import { checkFolder, checkRuns, checkSpace } from './doctor/state.ts';
+import { checkFolder, checkRuns, checkSpace, type RunsChecked } from './doctor/state.ts';
 import { exitCodes } from './exit.ts';
 import { type Output, oneLine } from './output.ts';
 import { poolOptionsOf } from './pool-options.ts';
@@ -19,7 +19,7 @@ export async function examine(session: Session): Promise<number> {
   const folder = await checkFolder('state directory', stateDir);
   // What is in a folder that somebody else could have filled is not looked at.
   const safe = !isBroken(folder);
-  const { findings: runs, lastSeen } = safe ? await checkRuns(settings) : { findings: [], lastSeen: null };
+  const { findings: runs, lastSeen, damage } = safe ? await checkRuns(settings) : nothing;
   const drivers = await createDrivers({ stateDir, exec, pool: poolOptionsOf(settings) });
   const findings: Finding[] = [
     checkNode(),
@@ -32,13 +32,24 @@ export async function examine(session: Session): Promise<number> {
     ...(safe ? await checkSpace(stateDir) : []),
     ...(safe ? await checkDrivers(drivers, driver) : []),
     ...(safe ? await checkPool(stateDir, exec, settings.warnAt) : []),
-    ...(safe && !runs.some(isBroken) ? await checkAgreement(session, exec) : []),
+    ...(safe ? await checkContent(session, exec, damage) : []),
     checkClock(lastSeen),
     ...runs,
   ];
   out.document({ ok: !findings.some(isBroken), checks: findings });
   for (const finding of findings) tell(finding, out);
   return findings.some(isBroken) ? exitCodes.failed : exitCodes.done;
+}
+
+const nothing: RunsChecked = { findings: [], lastSeen: null, damage: null };
+
+/** What the database says, beside the world, and whether it can be read at all. Both take long: one does not wait for the other. */
+async function checkContent(session: Session, exec: Exec, damage: RunsChecked['damage']): Promise<Finding[]> {
+  if (damage === null) return [];
+  const agreement = checkAgreement(session, exec);
+  agreement.catch(() => {}); // where the database is damaged, that is what there is to tell
+  const intact = await damage;
+  return isBroken(intact) ? [intact] : [...(await agreement), intact];
 }
 
 const isBroken = ({ verdict }: Finding): boolean => verdict === 'broken';

@@ -1,10 +1,11 @@
-import { toErrorRecord } from '#core/errors';
-import { findDamage } from '#db/open';
+import { fromErrorRecord, toErrorRecord } from '#core/errors';
+import type { DamageAnswer, DamageJob } from '#db/damage-thread';
 import type { Engine } from '#engine/api';
 import { openEngine } from '#engine/engine';
 import type { Settings } from '#infra/config';
 import { createOwnerLocks } from '#infra/owner-locks';
 import { checkPrivate, hasStateDir, statePaths } from '#infra/state-dir';
+import { besideModule, inThread } from '#infra/threads';
 import { fileSystemOf, spaceOf } from '#infra/volumes/space';
 import { type Database, openStateDatabase } from '../database.ts';
 import { bytesText, timeText } from '../output.ts';
@@ -50,40 +51,59 @@ export async function checkSpace(path: string): Promise<Finding[]> {
   return [kind, ...rows];
 }
 
-/** The database, and the runs in it that somebody should look at. Gives the newest instant in it as well. */
-export async function checkRuns(
-  settings: Pick<Settings, 'stateDir' | 'timeouts'>,
-): Promise<{ findings: Finding[]; lastSeen: number | null }> {
-  const { stateDir } = settings;
-  if (!(await hasStateDir(stateDir)))
-    return { findings: [note('database', 'none yet: the first pull makes it')], lastSeen: null };
+export interface RunsChecked {
+  /** The database as far as opening it told, and the runs in it that somebody should look at. */
+  findings: Finding[];
+  /** The newest instant in it, in ms since 1970; null where there is none. */
+  lastSeen: number | null;
+  /** The database read from end to end, in another thread; null when it could not be opened, or there is none. */
+  damage: Promise<Finding> | null;
+}
+
+/** The database and its runs. Fails with `database_failed` where the disk cannot read it. */
+export async function checkRuns(settings: Pick<Settings, 'stateDir' | 'timeouts'>): Promise<RunsChecked> {
+  const { stateDir, timeouts } = settings;
+  const unopened = (finding: Finding): RunsChecked => ({ findings: [finding], lastSeen: null, damage: null });
+  if (!(await hasStateDir(stateDir))) return unopened(note('database', 'none yet: the first pull makes it'));
   const paths = statePaths(stateDir);
   let db: Database;
   try {
     db = openStateDatabase(paths, settings, { readonly: true });
   } catch (error) {
     const { message, hint } = toErrorRecord(error);
-    return { findings: [broken('database', message, hint ?? null)], lastSeen: null };
+    return unopened(broken('database', message, hint ?? null));
   }
   const owners = createOwnerLocks({ folder: paths.owners });
   try {
-    const damage = findDamage(db);
     const { version } = db.prepare('SELECT sqlite_version() AS version').get() as { version: string };
-    const intact =
-      damage === null
-        ? ok('database', `intact, SQLite ${version}`)
-        : broken('database', `damaged: ${damage}`, 'flyd db restore FILE: the damaged one is kept in log/');
+    const damage = checkDamage({ path: paths.db, waitMs: timeouts.databaseMs }, version);
+    damage.catch(() => {}); // told to whoever waits for it
     const engine = openEngine({ db, machines: [], owners });
     const runs = engine.runs({ live: true });
     const newest = engine.runs({ limit: 100 }).reduce((latest, run) => Math.max(latest, run.updatedAt), 0);
     return {
-      findings: [intact, ...checkLive(runs, (token) => owners.isHeld(token))],
+      findings: checkLive(runs, (token) => owners.isHeld(token)),
       lastSeen: newest === 0 ? null : newest,
+      damage,
     };
   } finally {
     owners.close();
     db.close();
   }
+}
+
+const damageThread = besideModule(import.meta.url, '../../db/damage-thread');
+
+async function checkDamage(job: DamageJob, version: string): Promise<Finding> {
+  const answer = await inThread<DamageJob, DamageAnswer>(damageThread, job);
+  if ('failed' in answer) throw fromErrorRecord(answer.failed);
+  return answer.damage === null
+    ? ok('database', `intact, SQLite ${version}`)
+    : broken(
+        'database',
+        `damaged: ${answer.damage}`,
+        'flyd db restore FILE: the damaged one is kept in log/',
+      );
 }
 
 function checkLive(runs: ReturnType<Engine['runs']>, isAlive: (token: string) => boolean): Finding[] {
