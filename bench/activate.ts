@@ -6,6 +6,7 @@ import { parseArgs } from 'node:util';
 import { openWorkbench, type Workbench } from '#cli/compose';
 import { openSession } from '#cli/session';
 import type { DriverName } from '#core/image';
+import { installed } from './installed.ts';
 import { type Result, resultOf, writeResults } from './result.ts';
 import { fill } from './scale/crowd.ts';
 
@@ -62,9 +63,9 @@ process.exitCode = misses.length === 0 ? 0 : 1;
 async function measure(driver: DriverName, work: string): Promise<void> {
   const [stateDir, mountRoot] = [join(work, 'state'), join(work, 'mnt')];
   const where = ['--state-dir', stateDir, '--mount-root', mountRoot];
-  const command = (...args: string[]): string[] => [join(root, 'dist/bundle/main.js'), ...args, ...where];
+  const flyd = installed(root, work);
   const run = (...args: string[]): string =>
-    execFileSync(process.execPath, command(...args), { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+    execFileSync(flyd, [...args, ...where], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
   const record = (title: string, list: readonly number[], target?: number): void => {
     const result = resultOf({ case: title, subject: `flyd ${driver}`, version, unit: 'ms' }, list);
     results.push(result);
@@ -102,7 +103,7 @@ async function measure(driver: DriverName, work: string): Promise<void> {
   const crowd = { images: volumes, blobs: volumes, endedRuns: volumes, activations: 0 };
   fill(stateDir, mountRoot, { ...crowd, driver });
   const crowded = await openWorkbench(await openSession({ stateDir, mountRoot }));
-  const pulling = spawn(process.execPath, command('pull', `oci:${layout}:golang`, '--driver', driver), {
+  const pulling = spawn(flyd, ['pull', `oci:${layout}:golang`, '--driver', driver, ...where], {
     stdio: 'ignore',
   });
   const pulled = new Promise<number | null>((done) => pulling.once('exit', done));

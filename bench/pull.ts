@@ -4,6 +4,7 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { installed } from './installed.ts';
 import { caseNames, subjectsOf } from './pull/cases.ts';
 import { compare } from './pull/compare.ts';
 import { shareCores } from './pull/cores.ts';
@@ -67,7 +68,7 @@ try {
   try {
     console.log(`${line.note}; ${cores.note}; ${servers.speeds}`);
     const { layersOf, layout } = forms;
-    const places = { root, ...servers, layout, layersOf, cores: cores.subjects };
+    const places = { root, flyd: installed(root, work), ...servers, layout, layersOf, cores: cores.subjects };
     const peer = { folder: values.containerd, erofsUtils: values['erofs-utils'] ?? null };
     const all = subjectsOf(name, places, peer);
     for (const one of all) if (typeof one === 'string') console.log(`not compared with ${one}`);

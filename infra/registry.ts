@@ -5,7 +5,7 @@ import type { Limits } from '#core/limits';
 import { type RegistrySource, sourceText } from '#core/source';
 import type { Registry } from './image-sources.ts';
 import { guardedBody, type Pace, smallBody } from './net/body.ts';
-import { createWire, type Wire, type WireAnswer } from './net/wire.ts';
+import type { Wire, WireAnswer, WireOptions } from './net/wire.ts';
 import type { ObjectRange, RangeRequest, Waiting } from './object-source.ts';
 import { indexTypes, manifestTypes } from './oci/documents.ts';
 import type { Document, ImageRepository } from './oci/repository.ts';
@@ -30,6 +30,20 @@ export interface RegistryOptions {
   now?: () => number;
 }
 
+/** A client that is made when it is first used: Node's HTTP takes 30 ms to load, which few commands need. */
+function lateWire(options: WireOptions): Wire {
+  let made: Promise<Wire> | null = null;
+  return {
+    async send(request) {
+      made ??= import('./net/wire.ts').then(({ createWire }) => createWire(options));
+      return (await made).send(request);
+    },
+    close() {
+      made?.then((wire) => wire.close()).catch(() => undefined);
+    },
+  };
+}
+
 /** OCI registries as a source (distribution-spec, "Pull"). Nothing is retried: the engine does. */
 export function createRegistry(options: RegistryOptions): Registry & { close(): void } {
   const {
@@ -41,7 +55,7 @@ export function createRegistry(options: RegistryOptions): Registry & { close(): 
     limits,
     now = Date.now,
   } = options;
-  const wire = options.wire ?? createWire({ connectMs, stallMs });
+  const wire = options.wire ?? lateWire({ connectMs, stallMs });
   const auth = createAuth({ wire, credentials, allowHosts, stallMs, now });
   const ask = createAsk({ wire, auth, allowHosts, stallMs });
 

@@ -18,8 +18,10 @@ export type Pulled = Pick<Taken, 'seconds'> & {
 } & { tree: string; note: string };
 
 export interface Places {
-  /** The folder of the checkout, built. */
+  /** The folder of the checkout. */
   root: string;
+  /** The command, installed. */
+  flyd: string;
   /** Of the embedded S3 server. */
   endpoint: string;
   /** What its client must say, and have in its environment. */
@@ -49,9 +51,8 @@ export const named = (name: string, { title }: Task): string =>
 
 /** flyd as it is published, with one of its drivers: fetched, verified, activated; what it made is synced. */
 export function flydSubject(places: Places, driver: string, task: Task): Subject {
-  const { root, endpoint, access, keys, registry, cores } = places;
+  const { root, flyd, endpoint, access, keys, registry, cores } = places;
   const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
-  const flyd = `${process.execPath} ${join(root, 'dist/bundle/main.js')}`;
   return {
     name: named(`flyd ${driver}`, task),
     version,

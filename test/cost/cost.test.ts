@@ -138,3 +138,16 @@ for (const command of ['--help', 'images'] as const)
       assert.deepEqual(packages, modules[command].packages);
     });
   });
+
+test('an activation loads no client of the network: that of Node alone takes 30 ms', async (t) => {
+  const lab = labFolder(t);
+  await using(openSandbox(lab, familyOf(lab, 1), 'copy'), async (sandbox) => {
+    const pulled = await observed(sandbox, pullOf(sandbox));
+    assert.ok(pulled.own.includes('node:http') && pulled.loaded.some((url) => /client-s3/.test(url)));
+    const { own, loaded } = await observed(sandbox, ['activate', sandbox.family.name]);
+    assert.deepEqual(
+      [...own, ...loaded].filter((url) => /^node:https?$|@aws-sdk|@smithy/.test(url)),
+      [],
+    );
+  });
+});

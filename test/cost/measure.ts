@@ -50,6 +50,8 @@ function countsOf(table: string): Record<string, number> {
 export interface Observed {
   /** URLs of modules, in the order in which they were loaded. */
   loaded: string[];
+  /** Node's own modules among what was asked for. */
+  own: string[];
   bytesWritten: number;
 }
 

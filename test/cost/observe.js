@@ -6,14 +6,15 @@ import { isMainThread } from 'node:worker_threads';
 
 if (isMainThread) {
   const loaded = [];
+  const own = [];
   registerHooks({
     load(url, context, nextLoad) {
-      if (url.startsWith('file:')) loaded.push(url);
+      (url.startsWith('file:') ? loaded : own).push(url);
       return nextLoad(url, context);
     },
   });
   process.on('exit', () => {
-    const cost = { loaded, bytesWritten: process.resourceUsage().fsWrite * 512 };
+    const cost = { loaded, own, bytesWritten: process.resourceUsage().fsWrite * 512 };
     writeFileSync(process.env.OBSERVED_TO, JSON.stringify(cost));
   });
 }
