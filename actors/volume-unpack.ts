@@ -14,7 +14,9 @@ import type { UnpackReport } from '#machines/volume';
 export interface VolumeUnpackDeps {
   volumes: Pick<Volumes, 'tree'>;
   store: Pick<BlobStore, 'findWhole'>;
-  drivers: (name: DriverName) => Pick<VolumeDriver, 'ready' | 'create' | 'open' | 'close' | 'parts'>;
+  drivers: (
+    name: DriverName,
+  ) => Pick<VolumeDriver, 'ready' | 'create' | 'open' | 'close' | 'parts' | 'assertRoom'>;
   fill: VolumeFill;
   unpack: typeof unpackLayer;
   limits: Limits;
@@ -35,7 +37,7 @@ export interface VolumeUnpackInput {
  * **If killed**: the volume is open and half filled, or full; the mark tells.
  * **Fails with**: `layer_missing`, `layer_corrupt`, `layer_unsupported`, `layer_hostile`,
  * `digest_mismatch`, `limit_exceeded`, `no_space`, `volume_missing`, `driver_failed`, `system_call` (a
- * write failed).
+ * write failed), `pool_broken`.
  */
 export const volumeUnpack =
   (deps: VolumeUnpackDeps): Effect<VolumeUnpackInput, UnpackReport> =>
@@ -53,8 +55,17 @@ export const volumeUnpack =
       opened = await renew(driver, volume);
     }
     signal.throwIfAborted();
-    return fillClean(deps, { id, opened, blobs, parts: driver.parts, signal, progress });
+    try {
+      return await fillClean(deps, { id, opened, blobs, parts: driver.parts, signal, progress });
+    } catch (error) {
+      if (!signal.aborted && isOfWriting(error)) await driver.assertRoom?.();
+      throw error;
+    }
   };
+
+/** Whether a write failed, for which what is below the volume may have a better reason. */
+const isOfWriting = (error: unknown): boolean =>
+  error instanceof FlydError && ['system_call', 'permission', 'driver_failed'].includes(error.code);
 
 /** A layer and the path of its bytes. */
 interface Blob {

@@ -16,7 +16,7 @@ export function withCommon(command: Command): Command {
     .option('--json', 'one JSON document on stdout, and nothing else there')
     .option(
       '--timeout <name=ms>',
-      'connectMs, stallMs, slowMs, verifierMs, databaseMs; can be repeated',
+      'connectMs, stallMs, slowMs, verifierMs, databaseMs, poolMs; can be repeated',
       pair,
     )
     .option('-v, --verbose', 'log to stderr what happens; twice: every command and request', count, 0);

@@ -14,4 +14,5 @@ export const poolOptionsOf = (settings: Settings): PoolOptions => ({
   skipBlockZeroing: settings.skipBlockZeroing || undefined,
   volumeBytes: settings.volumeSize ?? undefined,
   fs: settings.fs ?? undefined,
+  waitMs: settings.timeouts.poolMs,
 });

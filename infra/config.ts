@@ -71,6 +71,8 @@ export interface Timeouts {
   verifierMs: number;
   /** For the database, while another process has it locked or its disk fails. */
   databaseMs: number;
+  /** For room in an adopted thin pool that is full and whose writers wait (`queue_if_no_space`). */
+  poolMs: number;
 }
 
 export const defaultTimeouts: Timeouts = {
@@ -79,6 +81,7 @@ export const defaultTimeouts: Timeouts = {
   slowMs: 60_000,
   verifierMs: 10_000,
   databaseMs: 20_000,
+  poolMs: 60_000,
 };
 
 /** What the surroundings of the process say, apart from settings. */

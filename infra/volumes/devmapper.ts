@@ -2,7 +2,9 @@ import { chmod, chown, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { unrecoverable } from '#core/errors';
 import type { Exec } from '../exec.ts';
-import { prepareMountPoint, unmountActivation } from '../mounts.ts';
+import { holdersOf } from '../holders.ts';
+import { mountAt, readMounts } from '../mountinfo.ts';
+import { findMountPoint, prepareMountPoint, unmountActivation } from '../mounts.ts';
 import { assertKernel, probeDevmapper } from './devmapper-probe.ts';
 import type { Dm } from './dmsetup.ts';
 import type {
@@ -19,6 +21,7 @@ import type { Pool } from './pool.ts';
 import type { PoolOptions } from './pool-plan.ts';
 import { metaBlockBytes } from './pool-size.ts';
 import { checkWishes, unsupported } from './refuse.ts';
+import { createRoomWatch } from './room-watch.ts';
 import { spaceOf } from './space.ts';
 import type { ThinRecord } from './thin-record.ts';
 import { createThinStage, mountThin } from './thin-stage.ts';
@@ -51,10 +54,13 @@ export function createDevmapperDriver({
   const store = createThinStore({ folder, pool, dm, exec });
   const firstFs = options.fs ?? 'ext4';
   const stage = createThinStage(folder, store, pool, exec);
+  const watch = createRoomWatch({ pool, dm, waitMs: options.waitMs });
 
   const wipe = async (id: string, op: string) => {
+    await watch.letGo(id, op);
     await stage.unmount(id, op);
     await store.drop(id, op);
+    watch.end(id);
   };
 
   /** The sealed volume to snapshot. Only an inactive one may be: else what it holds back is missing in the snapshot. */
@@ -98,6 +104,7 @@ export function createDevmapperDriver({
       const { record: made } = await pool.ready(op);
       const { path } = await store.activate(record, op);
       const { blockBytes, zeroing } = made;
+      watch.begin(volume.id, op);
       await makeFileSystem({ fs, path, bytes, blockBytes, zeroed: zeroing }, exec, op);
     },
 
@@ -105,6 +112,7 @@ export function createDevmapperDriver({
       const op = 'volume.unpack';
       const record = await store.mustHave(volume.id, op);
       const { path, point } = await stage.mount(record, op);
+      watch.begin(volume.id, op);
       const parentBytes = volume.parent === null ? null : (await store.record(volume.parent.id))?.bytes;
       if (parentBytes !== null && parentBytes !== record.bytes)
         await growFileSystem(record.fs, path, point, exec, op);
@@ -127,6 +135,7 @@ export function createDevmapperDriver({
       }
       await stage.unmount(volume.id, op);
       await store.deactivate(volume.id, op);
+      watch.end(volume.id);
       await pool.assertHealthy(op);
     },
 
@@ -167,6 +176,9 @@ export function createDevmapperDriver({
 
     async unmount(activation) {
       const op = 'activation.unmount';
+      // What is in it goes with it: that must not wait for room, and keep others from having it.
+      if ((await watch.isWaiting(op)) && !(await isHeld(activation.mountPoint)))
+        await watch.letGo(activation.id, op);
       await unmountActivation(activation, exec);
       await stage.unmount(activation.id, op);
       await store.deactivate(activation.id, op);
@@ -195,6 +207,10 @@ export function createDevmapperDriver({
         ...(await spaceOf(folder)),
       ];
     },
+
+    async assertRoom() {
+      await pool.assertHealthy('volume.unpack');
+    },
   };
   return driver;
 
@@ -203,13 +219,22 @@ export function createDevmapperDriver({
     const grows = record.bytes > base.bytes;
     if (grows || owner !== null) {
       const { path, dev, point } = await stage.mount(record, op);
+      watch.begin(record.id, op);
       if (grows) await growFileSystem(record.fs, path, point, exec, op);
       if (owner !== null) await chown(join(point, 'rootfs'), owner.uid, owner.gid);
       await stage.assertWritten(record, { dev, mountPoint: point }, op);
     }
     await stage.unmount(record.id, op);
     await store.deactivate(record.id, op);
+    watch.end(record.id);
   }
+}
+
+/** Whether a process is in what is mounted there. */
+async function isHeld(path: string): Promise<boolean> {
+  const point = await findMountPoint(path);
+  const entry = point === null ? null : mountAt(await readMounts(), point);
+  return entry !== null && (await holdersOf(entry)).length > 0;
 }
 
 /** The device id and size that the database has chosen; a sector is 512 bytes. */

@@ -39,6 +39,8 @@ export interface Dm {
   resume(name: string, op: string): Promise<void>;
   /** Replaces the table of a mapped device; what is written to it meanwhile waits. */
   reload(name: string, table: string, op: string): Promise<void>;
+  /** From now on the device fails whatever is read or written, also what waits already. */
+  fail(name: string, op: string): Promise<void>;
   /** Sends a message to a pool. */
   message(name: string, text: string, op: string): Promise<DmOutcome>;
 }
@@ -110,6 +112,16 @@ export function createDm({ exec, udevControl = '/run/udev/control', busyMs = 5_0
     return parseTargetLine(stdout.split('\n')[0] ?? '');
   };
 
+  const reload: Dm['reload'] = async (name, table, op) => {
+    // Not flushed: a full pool would never come to the end of what waits for room.
+    await run(['suspend', '--noflush', '--nolockfs', ...(await udevArgs()), name], op, name);
+    try {
+      await run(['load', name, '--table', table], op, name);
+    } finally {
+      await resume(name, op);
+    }
+  };
+
   return {
     list,
     find,
@@ -124,14 +136,10 @@ export function createDm({ exec, udevControl = '/run/udev/control', busyMs = 5_0
         return line(['status', '--noflush'], name, op);
       }
     },
-    async reload(name, table, op) {
-      // Not flushed: a full pool would never come to the end of what waits for room.
-      await run(['suspend', '--noflush', '--nolockfs', ...(await udevArgs()), name], op, name);
-      try {
-        await run(['load', name, '--table', table], op, name);
-      } finally {
-        await resume(name, op);
-      }
+    reload,
+    async fail(name, op) {
+      const table = await line(['table'], name, op);
+      if (table !== null) await reload(name, `0 ${table.sectors} error`, op);
     },
     message: (name, text, op) => outcomeOf(run(['message', name, '0', text], op, name)),
 

@@ -180,4 +180,6 @@ export interface VolumeDriver {
   inventory(): Promise<{ volumes: string[]; activations: string[] }>;
   /** What could run out during a pull. */
   space(): Promise<Space[]>;
+  /** Throws when what the volumes are on is full or broken: that says more than the write which failed. */
+  assertRoom?(): Promise<void>;
 }

@@ -33,6 +33,8 @@ export interface PoolOptions {
   volumeBytes?: number | undefined;
   /** File system of a volume without parent. Default ext4. */
   fs?: 'ext4' | 'xfs' | undefined;
+  /** How long what is filled may wait for room in an adopted pool whose writers wait. Milliseconds, default 60 s. */
+  waitMs?: number | undefined;
 }
 
 export interface PlanContext {

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
-import { closeSync, fsyncSync, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { fillUp } from './fill-up.ts';
 import { tool } from './low-device.ts';
 import {
   type Activated,
@@ -15,22 +16,6 @@ import {
 } from './pool-host.ts';
 
 const MiB = 1024 * 1024;
-
-/** Writes into a new file until the pool takes no more, or so many MiB are on the disk. Gives the error's code. */
-function fillUp(rootfs: string, mebibytes = 300): string | undefined {
-  const fd = openSync(join(rootfs, 'filler'), 'w');
-  try {
-    for (let n = 0; n < mebibytes; n += 1) {
-      writeSync(fd, Buffer.alloc(MiB, n + 1));
-      fsyncSync(fd);
-    }
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code;
-  } finally {
-    closeSync(fd);
-  }
-  return undefined;
-}
 
 /** Bytes of the device under the pool must come back but for what a file system needs for itself. */
 const smallBytes = 12 * MiB;
