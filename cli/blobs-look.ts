@@ -1,4 +1,4 @@
-import { type BlobView, listBlobs } from '#db/images/blob-list';
+import { type BlobCells, type BlobView, listBlobCells, listBlobs } from '#db/images/blob-list';
 import { exitCodes } from './exit.ts';
 import { bytesText, padded, timeText } from './output.ts';
 import { openReading } from './reading.ts';
@@ -10,32 +10,26 @@ export async function showBlobs(session: Session): Promise<number> {
   return openReading(session, (db) => {
     const time = minuteByMinute();
     if (out.json) out.array(texts(listBlobs(db), time));
-    else out.sayAll(lines(listBlobs(db), time));
+    else out.sayAll(lines(listBlobCells(db), time));
     return exitCodes.done;
   });
 }
 
 /** All cells of a column are of one length or nearly so: none has to be seen before the first is told. */
-const widths = ['sha256:'.length + 64, 8, 8, 'tar+gzip'.length, 6];
+const widths = ['sha256:'.length + 64, 8, 8, 'tar+gzip'.length, 6] as const;
 
-function* lines(blobs: Iterable<BlobView>, time: (ms: number) => string): Iterable<string> {
+function* lines(blobs: Iterable<BlobCells>, time: (ms: number) => string): Iterable<string> {
+  const [, sizeWidth, rawWidth, typeWidth, imagesWidth] = widths;
   let any = false;
-  for (const blob of blobs) {
+  for (const [digest, size, rawSize, mediaType, usedAt, references] of blobs) {
     if (!any) yield padded(['BLOB', 'SIZE', 'UNPACKED', 'TYPE', 'IMAGES', 'USED'], widths);
     any = true;
-    yield padded(cellsOf(blob, time), widths);
+    const type = mediaType.slice(mediaType.lastIndexOf('.tar') + 1);
+    yield `${digest}  ${bytesText(size).padEnd(sizeWidth)}  ${bytesText(rawSize).padEnd(rawWidth)}  ` +
+      `${type.padEnd(typeWidth)}  ${String(references).padEnd(imagesWidth)}  ${time(usedAt)}`;
   }
   if (!any) yield 'no blobs';
 }
-
-const cellsOf = (blob: BlobView, time: (ms: number) => string): string[] => [
-  blob.digest,
-  bytesText(blob.size),
-  bytesText(blob.rawSize),
-  blob.mediaType.slice(blob.mediaType.lastIndexOf('.tar') + 1),
-  String(blob.references),
-  time(blob.usedAt),
-];
 
 function* texts(blobs: Iterable<BlobView>, time: (ms: number) => string): Iterable<string> {
   for (const blob of blobs) yield textOf(blob, time);

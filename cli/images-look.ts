@@ -24,11 +24,10 @@ export async function listImages(session: Session): Promise<number> {
 
 /** Each image as JSON. Its layers are JSON already; a `null` after this name in quotes is nowhere else. */
 function* imageTexts(views: ImageViews): Iterable<string> {
-  const layers = views.layersAsJson();
   for (const image of views.summaries())
     yield JSON.stringify(imageDocument({ ...image, layers: null })).replace(
       '"layers":null',
-      () => `"layers":${layers.get(image.id) ?? '[]'}`,
+      () => `"layers":${views.layersAsJson(image.id)}`,
     );
 }
 

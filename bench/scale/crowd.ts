@@ -40,7 +40,10 @@ export function fill(
     'images',
     'id, family, source, driver, chain, base_lv_id, state, effect, created_at, used_at',
   );
-  const link = insert('image_blobs', 'image, position, digest, key, etag');
+  const link = insert(
+    'image_blobs',
+    'image, position, digest, key, etag, diff_id, size, raw_size, media_type',
+  );
   const active = insert(
     'activations',
     'id, image, volume, driver, options, mount_point, path, rootfs, state, effect, created_at',
@@ -70,18 +73,10 @@ export function fill(
           `etag-${n}-${position}`,
           1000 + position,
         ];
-        blob.run(
-          digest,
-          size,
-          sha(`diff ${n} ${position}`) as DiffId,
-          size * 3,
-          mediaType,
-          'whole',
-          now,
-          now,
-        );
+        const diffId = sha(`diff ${n} ${position}`) as DiffId;
+        blob.run(digest, size, diffId, size * 3, mediaType, 'whole', now, now);
         from.run('aws:us-east-1', 'images', key, etag, size, digest);
-        link.run(imageId, position, digest, key, etag);
+        link.run(imageId, position, digest, key, etag, diffId, size, size * 3, mediaType);
         sparse(join(stateDir, 'blobs/sha256', digest.slice('sha256:'.length)), size);
       }
     }
@@ -108,8 +103,7 @@ export function fill(
     history(endedRuns, now);
   })();
   db.exec(`UPDATE images SET (layer_count, size, raw_size) = (
-    SELECT count(*), sum(b.size), sum(b.raw_size)
-    FROM image_blobs AS i JOIN blobs AS b ON b.digest = i.digest WHERE i.image = images.id)`);
+    SELECT count(*), sum(size), sum(raw_size) FROM image_blobs WHERE image = images.id)`);
   db.pragma('wal_checkpoint(TRUNCATE)');
   db.close();
 

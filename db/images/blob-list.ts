@@ -9,6 +9,28 @@ export interface BlobView extends BlobFacts {
   usedAt: number;
 }
 
+/** A blob as an array, because an object for each of a hundred thousand rows costs half as much again. */
+export type BlobCells = [
+  digest: string,
+  size: number,
+  rawSize: number,
+  mediaType: string,
+  usedAt: number,
+  references: number,
+];
+
+/** What a table shows of all blobs, in the order in which they came. */
+export function* listBlobCells(db: Database): Iterable<BlobCells> {
+  const rows = db.prepare<[], BlobCells>(
+    'SELECT digest, size, raw_size, media_type, used_at, 1 FROM blobs ORDER BY rowid',
+  );
+  const other = unusualReferences(db);
+  for (const cells of rows.raw().iterate()) {
+    if (other.size > 0) cells[5] = other.get(cells[0]) ?? 1;
+    yield cells;
+  }
+}
+
 /**
  * All blobs, in the order in which they came; one after the other, because to hold a hundred thousand costs
  * more than to read them.
@@ -20,7 +42,7 @@ export function* listBlobs(db: Database): Iterable<BlobView> {
     FROM blobs ORDER BY rowid`);
   const other = unusualReferences(db);
   for (const blob of rows.iterate()) {
-    blob.references = other.get(blob.digest) ?? 1;
+    if (other.size > 0) blob.references = other.get(blob.digest) ?? 1;
     yield blob;
   }
 }

@@ -2,7 +2,7 @@ import type { Database } from 'better-sqlite3';
 import { drizzle, orm } from '../drizzle.ts';
 import { write } from '../open.ts';
 import type { LiveRuns } from './live-runs.ts';
-import { activations, blobs, imageBlobs, images } from './schema.ts';
+import { activations, imageBlobs, images } from './schema.ts';
 
 const { and, asc, eq, lt, notExists, sql } = orm;
 
@@ -44,13 +44,12 @@ export function createEvictions(db: Database, live: LiveRuns): Evictions {
       .select({
         image: imageBlobs.image,
         driver: images.driver,
-        digest: blobs.digest,
-        size: blobs.size,
-        rawSize: blobs.rawSize,
+        digest: imageBlobs.digest,
+        size: imageBlobs.size,
+        rawSize: imageBlobs.rawSize,
       })
       .from(imageBlobs)
       .innerJoin(images, eq(images.id, imageBlobs.image))
-      .innerJoin(blobs, eq(blobs.digest, imageBlobs.digest))
       .all();
 
   const candidates = (usedBefore: number): { id: string; family: string }[] => {

@@ -128,9 +128,14 @@ export function createImages(
   const sumUp = once(() =>
     db.prepare(`
       UPDATE images SET (layer_count, size, raw_size) = (
-        SELECT count(*), coalesce(sum(b.size), 0), coalesce(sum(b.raw_size), 0)
-        FROM image_blobs AS i JOIN blobs AS b ON b.digest = i.digest WHERE i.image = @id)
+        SELECT count(*), coalesce(sum(size), 0), coalesce(sum(raw_size), 0) FROM image_blobs WHERE image = @id)
       WHERE id = @id`),
+  );
+  const link = once(() =>
+    db.prepare(`
+      INSERT INTO image_blobs (image, position, digest, key, etag, diff_id, size, raw_size, media_type)
+      SELECT @image, @position, digest, @key, @etag, diff_id, size, raw_size, media_type
+      FROM blobs WHERE digest = @digest`),
   );
 
   function linkLayers(id: string, { layers }: FinishedImage, now: number): void {
@@ -142,7 +147,7 @@ export function createImages(
           subject: digest,
           hint: 'pull again',
         });
-      query.insert(imageBlobs).values({ image: id, position, digest, key, etag }).run();
+      link().run({ image: id, position, digest, key, etag });
     });
     sumUp().run({ id });
   }

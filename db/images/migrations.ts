@@ -153,4 +153,17 @@ INSERT INTO generation (number) VALUES (0);
     version: 7,
     sql: "CREATE INDEX blobs_removing ON blobs (digest) WHERE state = 'removing';",
   },
+  {
+    // What a layer's digest says of it for ever: a list of all layers need not look up each of them among the blobs.
+    version: 8,
+    sql: `
+ALTER TABLE image_blobs ADD COLUMN diff_id TEXT NOT NULL DEFAULT '';
+ALTER TABLE image_blobs ADD COLUMN size INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE image_blobs ADD COLUMN raw_size INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE image_blobs ADD COLUMN media_type TEXT NOT NULL DEFAULT '';
+UPDATE image_blobs SET (diff_id, size, raw_size, media_type) = (
+  SELECT b.diff_id, b.size, b.raw_size, b.media_type FROM blobs AS b WHERE b.digest = image_blobs.digest)
+WHERE digest IN (SELECT digest FROM blobs);
+`,
+  },
 ];

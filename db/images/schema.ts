@@ -89,6 +89,11 @@ export const imageBlobs = sqliteTable(
     digest: text('digest').notNull().$type<Digest>(),
     key: text('key').notNull(),
     etag: text('etag').notNull(),
+    // As the blob has them.
+    diffId: text('diff_id').notNull().default('').$type<DiffId>(),
+    size: integer('size').notNull().default(0),
+    rawSize: integer('raw_size').notNull().default(0),
+    mediaType: text('media_type').notNull().default('').$type<LayerMediaType>(),
   },
   (t) => [primaryKey({ columns: [t.image, t.position] })],
 );

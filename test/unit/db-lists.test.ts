@@ -42,10 +42,10 @@ describe('lists of images', () => {
     imageOf('img-1', [9, 3, 7, 12, 1]);
     imageOf('img-2', [3, 9]);
     const views = createImageViews(store.db);
-    const texts = views.layersAsJson();
     const images = views.list();
     assert.equal(images.length, 2);
-    for (const { id, layers } of images) assert.deepEqual(JSON.parse(texts.get(id) ?? ''), layers);
+    for (const { id, layers } of images) assert.deepEqual(JSON.parse(views.layersAsJson(id)), layers);
+    assert.equal(views.layersAsJson('img-3'), '[]');
   });
 
   it('have what the layers of the last registration sum up to', () => {
@@ -60,7 +60,7 @@ describe('lists of images', () => {
     assert.deepEqual(sums(), [1, 9, 27]);
   });
 
-  it('have them of images that an older flyd has registered', () => {
+  it('have them, and the layers, of images that an older flyd has registered', () => {
     sealedVolume(store, { id: 'vol-1' });
     const id = completeImage(store, { id: 'img-1' });
     const path = join(store.folder, 'old.db');
@@ -74,8 +74,9 @@ describe('lists of images', () => {
     }
     old.close();
     const db = openDatabase(path, [engineSet, imageSet]);
-    const [image] = createImageViews(db).summaries();
+    const [image] = createImageViews(db).list();
     db.close();
+    assert.deepEqual(image?.layers, createImageViews(store.db).list()[0]?.layers);
     assert.deepEqual([image?.id, image?.layerCount, image?.size, image?.rawSize], [id, 1, 100, 300]);
   });
 });
