@@ -4,6 +4,7 @@ import { recoverable, unrecoverable } from '#core/errors';
 import { errnoOf, fileError, syncDir } from '../durable.ts';
 import { type Exec, stderrOf } from '../exec.ts';
 import { mountsUnder, readMounts } from '../mountinfo.ts';
+import { removeSmallTree } from './small-tree.ts';
 
 /** Ids of volumes and activations, as the database makes them. */
 const idPattern = /^(vol|act)-[0-9a-f]{16}$/;
@@ -84,13 +85,17 @@ export async function removeTree(path: string, { exec, op, privileged }: TreeOpt
       subject: path,
       hint: `umount ${mounted.mountPoint}`,
     });
+  if (!removeSmallTree(path, privileged)) await removeLargeTree(path, { exec, op, privileged });
+  await syncDir(dirname(path));
+}
+
+async function removeLargeTree(path: string, { exec, op, privileged }: TreeOptions): Promise<void> {
   const options = { op, subject: path, timeoutMs: treeTimeoutMs };
   if (!privileged) {
     const unwritable = ['-type', 'd', '!', '-perm', '-700', '-exec', 'chmod', 'u+rwx', '{}', ';'];
     await exec('find', [path, '-xdev', ...unwritable], options);
   }
   await exec('rm', ['-rf', '--one-file-system', '--', path], options);
-  await syncDir(dirname(path));
 }
 
 /** What a folder takes of the disk, with all that is in it. What goes away meanwhile is not counted. */
