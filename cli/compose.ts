@@ -10,6 +10,7 @@ import { createBlobStore } from '#infra/blob-store';
 import type { Settings } from '#infra/config';
 import { createExec } from '#infra/exec';
 import { createProbe } from '#infra/fault';
+import { openCommitNotes } from '#infra/generation';
 import { createImageSources } from '#infra/image-sources';
 import { createLog, type Log } from '#infra/log';
 import { createOwnerLocks } from '#infra/owner-locks';
@@ -77,6 +78,8 @@ export async function openWorkbench(
     const db = openStateDatabase(paths, settings, freesRoom ? { makeRoom: reserve.giveUp } : {});
     undo.push(() => db.close());
     const images = createImageStore(db);
+    const notes = openCommitNotes(paths.generation, images.restored.newestCommit);
+    undo.push(() => notes.close());
     const exec = createExec({ log, lockFd: owners.fd, path: surroundings.path });
     const { limits, timeouts, allowHosts, verifier } = settings;
     const { connectMs, stallMs, verifierMs } = timeouts;
@@ -123,7 +126,10 @@ export async function openWorkbench(
       retention: { endedForMs: settings.keepRunsDays * dayMs },
       ...(settings.stuckAfterMs === null ? {} : { stuckAfterMs: settings.stuckAfterMs }),
       probe(point) {
-        if (committed.test(point)) faults.clear();
+        if (committed.test(point)) {
+          faults.clear();
+          notes.note();
+        }
         drill?.(point);
       },
       onFault: (fault) => faults.take(fault),

@@ -17,20 +17,21 @@ export interface RestoredParts {
 }
 
 /**
- * Notices a database that is older than what is there, restored by flyd or put back by hand, and settles
- * that; then raises the generation. Fails as `settleRestored` does.
+ * Notices a database that is older than what is there, restored by flyd, put back by hand, or without the end
+ * of its log, and settles that; then raises the generation. Fails as `settleRestored` does.
  */
 export async function noticeRestored(parts: RestoredParts): Promise<void> {
   const { restored } = parts.images;
-  const read = (): number => readGeneration(parts.paths.generation) ?? 0;
+  const read = () => readGeneration(parts.paths.generation) ?? { number: 0, commit: 0 };
   const isBehind = (): boolean => {
     const noted = read(); // before the database's, which others raise first
-    return restored.generation() < noted;
+    return restored.generation() < noted.number || restored.newestCommit() < noted.commit;
   };
   // Twice: a number that is just being written may be read as no one ever wrote it.
   if (isBehind() && isBehind() && restored.takenAt() === null) restored.mark(parts.now());
   if (restored.takenAt() !== null) await settleRestored(parts);
-  await writeGeneration(parts.paths.generation, restored.advance(read()));
+  const number = restored.advance(read().number);
+  await writeGeneration(parts.paths.generation, { number, commit: restored.newestCommit() });
 }
 
 /**
@@ -52,7 +53,7 @@ async function settleRestored({ engine, machines, images, paths, isAlive }: Rest
   const report = view.output as unknown as RepairReport | null;
   if (images.restored.takenAt() === null) {
     process.stderr.write(
-      `flyd: this database was restored from an older copy; ${report?.done.length ?? 0} things were settled\n`,
+      `flyd: this database was restored from an older copy, or has lost its newest commits; ${report?.done.length ?? 0} things were settled\n`,
     );
     for (const line of report?.done ?? []) process.stderr.write(`  ${line}\n`);
     return;

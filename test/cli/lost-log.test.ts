@@ -14,6 +14,8 @@ const losses: Readonly<Record<string, (log: string) => void>> = {
   gone: (log) => rmSync(log),
   'damaged from its start on': (log) => overwrite(log, 0),
   'damaged in the middle': (log) => overwrite(log, Math.floor(statSync(log).size / 2)),
+  'damaged in its last frame': (log) => overwrite(log, statSync(log).size - 100),
+  whole: () => {},
   'cut in the middle': (log) => truncateSync(log, Math.floor(statSync(log).size / 2)),
 };
 
@@ -40,7 +42,10 @@ for (const [how, lose] of Object.entries(losses))
 
       const { code, stderr } = await scene.flyd(['resume', '--all']);
       assert.equal(code, 0, stderr);
-      if (how === 'gone' || how.includes('start')) assert.match(stderr, /older copy.*\n(.*\n)*.*kept vol-/);
+      if (how === 'whole') assert.doesNotMatch(stderr, /older copy/);
+      else if (how.includes('middle') || how.includes('last'))
+        assert.match(stderr, /lost its newest commits/);
+      else assert.match(stderr, /older copy.*\n(.*\n)*.*kept vol-/);
       assert.equal(shapes.pull.parse(await scene.json(scene.pullArgs('small'))).status, 'done');
       for (const { id } of await scene.json<{ id: string }[]>(['db', 'kept']))
         await scene.json(['db', 'forget', id]);
