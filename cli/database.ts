@@ -46,6 +46,6 @@ function refuseLost({ db, generation }: Pick<StatePaths, 'db' | 'generation'>): 
   throw unrecoverable('database_missing', `the database ${what}: without it nobody knows what is there`, {
     op: 'database.open',
     subject: db,
-    hint: 'put it back, or a backup: flyd db restore FILE; to begin anew without what is there: scripts/cleanup --purge',
+    hint: 'put it back, or a backup: flyd db restore FILE; without one: flyd db new, which deletes nothing of what is there',
   });
 }

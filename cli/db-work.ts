@@ -1,9 +1,9 @@
 import { existsSync, openSync } from 'node:fs';
 import { chmod, copyFile, open, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { unrecoverable } from '#core/errors';
+import { FlydError, unrecoverable } from '#core/errors';
 import { engineSet } from '#db/engine/index';
-import { backUp, createImageStore, imageSet } from '#db/images/index';
+import { backUp, createImageStore, imageSet, markBackup } from '#db/images/index';
 import { openDatabase } from '#db/open';
 import { fileError, renameDurably, syncDir } from '#infra/durable';
 import { openStateDir, statePaths } from '#infra/state-dir';
@@ -59,32 +59,74 @@ async function syncFile(path: string): Promise<number> {
 }
 
 /** `flyd db restore`: with nobody else in the state directory. */
-export async function restoreFrom({ settings, out }: Session, file: string): Promise<number> {
+export async function restoreFrom(session: Session, file: string): Promise<number> {
   const source = resolve(file);
   checkBackup(source);
+  const replaced = await replaceDatabase(session, 'db restore', (temp) => copyFile(source, temp));
+  session.out.document({ restored: source, replaced });
+  session.out.say(
+    `restored; ${replaced === null ? 'there was none' : `the database that was here is ${replaced}`}`,
+  );
+  session.out.say('next: flyd resume, which compares it with what is there before anything moves');
+  return exitCodes.done;
+}
+
+/** `flyd db new`: only where nothing can be read any more. */
+export async function beginAnew(session: Session): Promise<number> {
+  refuseReadable(session);
+  const replaced = await replaceDatabase(session, 'db new', async (temp) => markBackup(temp, Date.now()));
+  session.out.document({ replaced });
+  session.out.say(
+    `the database is empty now${replaced === null ? '' : `; the one that was here is ${replaced}`}`,
+  );
+  session.out.say('next: flyd resume, which keeps what is there, and says what; then pull the images again');
+  return exitCodes.done;
+}
+
+const lost: readonly string[] = ['database_missing', 'database_corrupt'];
+
+function refuseReadable({ settings }: Session): void {
+  const paths = statePaths(settings.stateDir);
+  try {
+    openStateDatabase(paths, settings, { readonly: true }).close();
+  } catch (error) {
+    if (error instanceof FlydError && lost.includes(error.code)) return;
+    throw error;
+  }
+  throw unrecoverable('usage', 'the database is there, and can be read', {
+    op: 'db new',
+    subject: paths.db,
+    hint: 'to go back to a backup: flyd db restore FILE; to remove everything of flyd: scripts/cleanup --purge',
+  });
+}
+
+/** Puts what `make` makes in the place of the database. Gives where that is kept now; null if there was none. */
+async function replaceDatabase(
+  { settings }: Session,
+  op: string,
+  make: (temp: string) => Promise<void>,
+): Promise<string | null> {
   (await openStateDir(settings.stateDir)).close();
   const { root, db, log } = statePaths(settings.stateDir);
   const lock = openSync(join(root, 'lock'), 'a');
   if (!flock(lock, 'exclusive', true))
     throw unrecoverable('state_dir_locked', 'flyd is at work in this state directory', {
-      op: 'db restore',
+      op,
       subject: root,
       hint: 'stop every flyd process first',
     });
   const temp = `${db}.restoring`;
-  await copyFile(source, temp);
+  await rm(temp, { force: true });
+  await make(temp);
   await chmod(temp, 0o600);
   await syncFile(temp);
   const old = join(log, `flyd.db.${new Date().toISOString().replaceAll(':', '')}`);
   // The log files first: one that belongs to another database must never be found beside it.
-  for (const suffix of ['-wal', '-shm', ''])
-    if (existsSync(`${db}${suffix}`)) await rename(`${db}${suffix}`, `${old}${suffix}`);
+  const there = ['-wal', '-shm', ''].filter((suffix) => existsSync(`${db}${suffix}`));
+  for (const suffix of there) await rename(`${db}${suffix}`, `${old}${suffix}`);
   await rename(temp, db);
   await syncDir(root);
-  out.document({ restored: source, replaced: old });
-  out.say(`restored; the database that was here is ${old}`);
-  out.say('next: flyd resume, which compares it with what is there before anything moves');
-  return exitCodes.done;
+  return there.includes('') ? old : null;
 }
 
 /** Refuses what is damaged, newer than this build, or not a backup: with the codes of opening a database. */
@@ -115,9 +157,17 @@ export async function listKept(session: Session): Promise<number> {
   });
 }
 
-/** `flyd db forget`. */
-export async function forgetKept(session: Session, id: string): Promise<number> {
+/** `flyd db forget`; null: all that is kept. */
+export async function forgetKept(session: Session, id: string | null): Promise<number> {
   return openReading(session, (db) => {
+    if (id === null) {
+      const { restored } = createImageStore(db);
+      const ids = restored.kept().map((kept) => kept.id);
+      for (const each of ids) restored.release(each);
+      session.out.document({ ids });
+      session.out.say(`${ids.length} things go with the next flyd gc`);
+      return exitCodes.done;
+    }
     if (!createImageStore(db).restored.release(id))
       throw unrecoverable('usage', `${id} is not kept`, {
         op: 'db forget',

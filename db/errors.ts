@@ -16,7 +16,7 @@ export const isBusy = (thrown: unknown): boolean => sqliteCode(thrown).startsWit
 
 /** What to do about a database that cannot be read. */
 export const restoreHint =
-  'it was left as it is; flyd db restore FILE puts a backup in its place, and keeps this one in log/';
+  'it was left as it is; flyd db restore FILE puts a backup in its place, and keeps this one in log/; without a backup: flyd db new';
 
 /**
  * What SQLite threw as a FlydError with the file as its subject; every other error as it is. Codes:

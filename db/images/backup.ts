@@ -10,12 +10,20 @@ import { imageSet } from './set.ts';
  */
 export function backUp(db: Database, path: string, now: number): void {
   db.prepare('VACUUM INTO ?').run(path);
-  const copy = openDatabase(path, [engineSet, imageSet]);
+  markBackup(path, now);
+}
+
+/**
+ * Gives the database at `path` the mark of a backup, and makes an empty one where none is: that is then the
+ * backup of a time when flyd had made nothing yet.
+ */
+export function markBackup(path: string, now: number): void {
+  const db = openDatabase(path, [engineSet, imageSet]);
   try {
-    copy.prepare('INSERT INTO restored (taken_at) VALUES (?)').run(now);
+    db.prepare('INSERT INTO restored (taken_at) VALUES (?)').run(now);
     // One file, without a log beside it.
-    copy.pragma('journal_mode = DELETE');
+    db.pragma('journal_mode = DELETE');
   } finally {
-    copy.close();
+    db.close();
   }
 }

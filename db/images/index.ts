@@ -18,7 +18,7 @@ export type {
   ActivationView,
   NewActivation,
 } from './activations.ts';
-export { backUp } from './backup.ts';
+export { backUp, markBackup } from './backup.ts';
 export { type BlobView, listBlobs } from './blob-list.ts';
 export type { BlobFacts, Blobs } from './blobs.ts';
 export { mountPointsOf, takeCensus } from './census.ts';

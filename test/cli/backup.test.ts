@@ -142,3 +142,39 @@ test('a backup takes the place of a database that is gone, damaged, or no file a
     await scene.close();
   }
 });
+
+test('without a backup an empty database takes its place, and deletes nothing of what is there', async () => {
+  const scene = await openScene();
+  try {
+    await scene.putLayers('small', smallFamily);
+    await scene.json(scene.pullArgs('small', '--no-activate'));
+    assert.equal(await code(scene, ['db', 'new'], 2), 'usage', 'not while there is one');
+    const before = await activate(scene);
+    const note = join(scene.stateDir, 'volumes/copy', before, 'rootfs/note');
+    writeFileSync(note, 'mine');
+    const database = join(scene.stateDir, 'flyd.db');
+    for (const spoil of [() => rmSync(database), () => writeFileSync(database, 'not a database')]) {
+      spoil();
+      const { error } = await scene.json<{ error: { hint: string } }>(['gc'], 1);
+      assert.match(error.hint, /flyd db new/);
+      await scene.json(['db', 'new']);
+    }
+    const resumed = await scene.flyd(['resume']);
+    assert.equal(resumed.code, 0, resumed.stderr);
+    assert.match(resumed.stderr, new RegExp(`kept ${before}`));
+    await scene.json(['gc']);
+    assert.ok(existsSync(note), 'what was written is kept');
+
+    await scene.json(scene.pullArgs('small', '--no-activate'));
+    await scene.json(['deactivate', await activate(scene)]);
+    assert.equal(await code(scene, ['db', 'forget'], 2), 'usage');
+    const { ids } = await scene.json<{ ids: string[] }>(['db', 'forget', '--all']);
+    assert.ok(ids.includes(before));
+    await scene.json(['gc']);
+    assert.equal(existsSync(note), false);
+    const verdict = await scene.json<{ violations: unknown[]; leftovers: unknown[] }>(['doctor', '--verify']);
+    assert.deepEqual([verdict.violations, verdict.leftovers], [[], []]);
+  } finally {
+    await scene.close();
+  }
+});
