@@ -55,6 +55,7 @@ function firstStep({ run, wish }: Birth, registry: Registry, token: string, rule
   const draft = newDraft(live);
   live.begun = true;
   live.status = 'running';
+  live.written = { ...asBorn, version: run.version, definition: run.definition };
   advance(live, { type: 'begin' }, draft, rules);
   return turnOf(live, draft, token, rules);
 }
@@ -72,25 +73,24 @@ export function probeAll(
     probe(`commit:${run.definition.name}:${write.row.seq}:${when}`);
 }
 
+/** Of what a step seldom changes, what the row of a run holds that has just been stored. */
+const asBorn = { tags: '[]', tagsLast: '{}', parked: null, attempts: 0, cancelDelivered: false } as const;
+
 /** What a row holds before its run has begun, as far as nobody wished otherwise. */
 const unborn = {
+  ...asBorn,
   id: 0,
   status: 'running',
-  tags: '[]',
-  tagsLast: '{}',
   snapshot: null,
   origin: null,
   forkedFrom: null,
   output: null,
   error: null,
-  parked: null,
-  attempts: 0,
   seq: 0,
   last: null,
   epoch: 0,
   standalone: true,
   cancel: null,
-  cancelDelivered: false,
   admitted: false,
   endedAt: null,
   afterRun: null,

@@ -37,19 +37,17 @@ export function createStarting(sql: Statements, holds: Holds, refreshStatus: Ref
     return { id, uid, joined: true };
   }
 
-  function insertRow(run: NewRun, options: InsertOptions, replaces: number | null): Known {
-    const held = run.queue !== null || run.startAt !== null || replaces !== null;
-    const { lastInsertRowid } = sql.insertRun.run({
-      ...run,
-      owner: options.owner,
-      standalone: options.standalone ? 1 : 0,
-      at: options.at,
-      status: held ? 'waiting' : 'running',
-      replaces,
-    });
+  function insertRow(run: NewRun, { owner, standalone, at }: InsertOptions, replaces: number | null): Known {
+    const { uid, machine, version, definition, key, input, state, queue, priority, startAt } = run;
+    const status = queue !== null || startAt !== null || replaces !== null ? 'waiting' : 'running';
+    // biome-ignore format: as the statement lists them
+    const { lastInsertRowid } = sql.insertRun.run(
+      uid, machine, version, definition, key, input, status, state, owner, standalone ? 1 : 0, queue, at, at,
+      priority, startAt, replaces, run.schedule, run.labels, run.trace,
+    );
     for (const { ref, value } of run.secrets ?? []) sql.putSecret.run(lastInsertRowid, ref, value);
-    if (run.queue !== null) holds.supersede(run.queue);
-    return { id: Number(lastInsertRowid), uid: run.uid };
+    if (queue !== null) holds.supersede(queue);
+    return { id: Number(lastInsertRowid), uid };
   }
 
   function start(run: NewRun, wish: StartWish): StartOutcome {

@@ -52,8 +52,7 @@ const statements = {
   insertRun: `INSERT INTO runs
     (uid, machine, version, definition, key, input, status, state, owner, standalone, queue, created_at, updated_at,
       priority, start_at, replaces, schedule, labels, trace)
-    VALUES (@uid, @machine, @version, @definition, @key, @input, @status, @state, @owner, @standalone, @queue, @at, @at,
-      @priority, @startAt, @replaces, @schedule, @labels, @trace)`,
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
   // The one that waits to replace the other comes first: it is what the key stands for now.
   liveByKey: `SELECT id, uid, replaces FROM runs
       WHERE machine = @machine AND key = @key AND ended_at IS NULL AND replaces IS NOT NULL AND cancel IS NULL
