@@ -136,7 +136,7 @@ export const brokenEngines: readonly BrokenEngine[] = [
     name: 'loses the chain of its history',
     workload: 'order',
     breaks: ['prev-chain'],
-    database: rewriting('VALUES (?, ?, ?, ?, ?, ?, ?, ?,', 'VALUES (?, ?, ?, NULL * ?, ?, ?, ?, ?,'),
+    database: rewriting('timers)\n    VALUES (?, ?, ?, ?,', 'timers)\n    VALUES (?, ?, ?, NULL * ?,'),
   },
   {
     name: 'leaves runs waiting for one that has ended',
