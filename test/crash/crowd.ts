@@ -1,7 +1,8 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import type { Member } from './crowd-member.ts';
 import { rows } from './judge.ts';
-import { type Ended, type Sandbox, startFlyd } from './sandbox.ts';
+import type { Ended, Sandbox } from './sandbox.ts';
 import type { Chance } from './seed.ts';
 
 /** What a command in a crowd may be told: what it was asked to work on is gone, or somebody needs it. */
@@ -15,6 +16,8 @@ const refusals: readonly string[] = [
 export interface Tally {
   commands: number;
   killed: number;
+  /** How many commands each in the crowd has brought to an end, or to its kill. */
+  each: number[];
   /** How often each command came to its end, by name. */
   done: Record<string, number>;
   /** How often each refusal was given. */
@@ -23,31 +26,39 @@ export interface Tally {
   wrong: string[];
 }
 
-export const newTally = (): Tally => ({ commands: 0, killed: 0, done: {}, refused: {}, wrong: [] });
+export const newTally = (): Tally => ({ commands: 0, killed: 0, each: [], done: {}, refused: {}, wrong: [] });
+
+/** The commands of whoever had the fewest, as a share of the mean: 1 is as fair as can be. */
+export const leastShare = ({ commands, each }: Tally): number =>
+  commands === 0 ? 0 : Math.min(...each) / (commands / each.length);
 
 export interface Manners {
   families: readonly string[];
   chance: Chance;
-  /** Who is killed is killed within so many milliseconds of its start: about what a pull takes. */
+  /** Who is killed is killed within so many milliseconds of its start: about what a pull takes in the crowd. */
   killWithinMs: number;
 }
 
 /** One in the crowd: command after command until it is time, some killed on the way, and the next one begun. */
 export async function mingle(
   sandbox: Sandbox,
+  member: Member,
   { families, chance, killWithinMs }: Manners,
   tally: Tally,
   isOver: () => boolean,
 ): Promise<void> {
-  while (!isOver()) {
-    const args = chooseCommand(sandbox, families, chance);
-    const running = startFlyd(sandbox, [...args, '--json'], { env: { FLYD_STUCK_AFTER_MS: '20000' } });
-    const timer = chance.pick([true, false, false, false])
-      ? setTimeout(() => running.kill('SIGKILL'), chance.pick([0.2, 0.4, 0.6, 0.8, 1]) * killWithinMs)
-      : undefined;
-    const ended = await running.ended;
-    clearTimeout(timer);
-    account(tally, args, ended, timer !== undefined);
+  const own = tally.each.push(0) - 1;
+  try {
+    while (!isOver()) {
+      const args = chooseCommand(sandbox, families, chance);
+      const isToDie = chance.pick([true, false, false, false]);
+      const killAfterMs = isToDie ? chance.pick([0.2, 0.4, 0.6, 0.8, 1]) * killWithinMs : null;
+      const ended = await member.run(args, killAfterMs);
+      tally.each[own] = (tally.each[own] ?? 0) + 1;
+      account(tally, args, ended, isToDie);
+    }
+  } finally {
+    member.close();
   }
 }
 

@@ -93,10 +93,20 @@ export interface FlydOptions {
 }
 
 /** A hung flyd is killed after so long, and then fails its test by its signal. Devmapper means an emulated guest. */
-const patienceMs = (driver: string): number => (driver === 'devmapper' ? 600_000 : 120_000);
+export const patienceMs = (driver: string): number => (driver === 'devmapper' ? 600_000 : 120_000);
 
 /** On loop files, and small enough for a guest whose disk is memory. */
 const smallPool = { FLYD_POOL_SIZE: '256M', FLYD_VOLUME_SIZE: '32M', DM_DISABLE_UDEV: '1' };
+
+/** What flyd is told of this sandbox by its environment. */
+export const environmentOf = ({ folder, mountRoot, driver }: Sandbox): NodeJS.ProcessEnv => ({
+  PATH: process.env.PATH,
+  HOME: folder,
+  // Hundreds of processes and thousands of worker threads: each would strip the types anew.
+  NODE_COMPILE_CACHE: join(dirname(folder), 'compile-cache'),
+  FLYD_MOUNT_ROOT: mountRoot,
+  ...(driver === 'devmapper' ? smallPool : {}),
+});
 
 /** Starts the real command with this sandbox's state. */
 export function startFlyd(sandbox: Sandbox, args: readonly string[], options: FlydOptions = {}): Running {
@@ -106,16 +116,7 @@ export function startFlyd(sandbox: Sandbox, args: readonly string[], options: Fl
   const child = spawn(command, rest, {
     stdio: ['ignore', 'pipe', 'pipe'],
     cwd: sandbox.folder,
-    env: {
-      PATH: process.env.PATH,
-      HOME: sandbox.folder,
-      // Hundreds of processes and thousands of worker threads: each would strip the types anew.
-      NODE_COMPILE_CACHE: join(dirname(sandbox.folder), 'compile-cache'),
-      FLYD_MOUNT_ROOT: sandbox.mountRoot,
-      ...(sandbox.driver === 'devmapper' ? smallPool : {}),
-      ...(fault === undefined ? {} : { FLYD_FAULT: fault }),
-      ...env,
-    },
+    env: { ...environmentOf(sandbox), ...(fault === undefined ? {} : { FLYD_FAULT: fault }), ...env },
   });
   let stdout = '';
   let stderr = '';

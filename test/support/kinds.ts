@@ -33,5 +33,5 @@ export const kinds: readonly Kind[] = [
   { name: 'crash', proves: 'kill -9 anywhere', by: 'tests', sideBySide: 'one', minutesMax: 30 },
   { name: 'power', proves: 'power cuts', by: 'tests', sideBySide: 'one', minutesMax: 30 },
   { name: 'real', proves: 'a real Debian image', by: 'tests', sideBySide: 'one', minutesMax: 20 },
-  { name: 'vm', proves: 'a real thin pool', by: 'tests', sideBySide: 'one', minutesMax: 45 },
+  { name: 'vm', proves: 'a real thin pool', by: 'tests', sideBySide: 'one', minutesMax: 60 },
 ];

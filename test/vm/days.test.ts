@@ -8,7 +8,7 @@ const files = ['pool-full', 'pool-waits', 'pool-broken', 'eio'].map((name) => `t
 test('a pool that is full, broken, or on a disk that fails: found, said, mended, gone on with', {
   skip: whyNoGuest() ?? false,
 }, (t) => {
-  const passed = testInGuest({ files, inOneProcess: true, timeoutSeconds: 1500 });
+  const passed = testInGuest({ files, inOneProcess: true, timeoutSeconds: 1800 });
   assert.ok(passed >= 22, `${passed} tests`);
   t.diagnostic(`${passed} tests passed in the guest`);
 });

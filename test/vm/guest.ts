@@ -108,10 +108,18 @@ export interface GuestTests {
   /** All of them in one process, which then loads flyd once. */
   inOneProcess?: boolean;
   timeoutSeconds: number;
+  /** Gets what the tests say of themselves by `t.diagnostic`. */
+  tell?: (line: string) => void;
 }
 
 /** Runs test files in a guest; gives how many tests passed there. All must, and none may be skipped. */
-export function testInGuest({ files, variables = [], inOneProcess, timeoutSeconds }: GuestTests): number {
+export function testInGuest({
+  files,
+  variables = [],
+  inOneProcess,
+  timeoutSeconds,
+  tell = () => {},
+}: GuestTests): number {
   const environment = variables.flatMap((variable) => ['--env', variable]);
   const options = ['--cpus', '1', '--memory', '3G', '--timeout', String(timeoutSeconds), ...environment];
   const together = inOneProcess === true ? ['--test-isolation=none'] : ['--test-concurrency=1'];
@@ -127,5 +135,7 @@ export function testInGuest({ files, variables = [], inOneProcess, timeoutSecond
   const said = guest.stdout + guest.stderr;
   assert.equal(guest.status, 0, said);
   assert.match(guest.stdout, /^ℹ skipped 0$/m, said);
+  // The reporter's own sums come last.
+  for (const [, line = ''] of guest.stdout.split(/^ℹ tests /m)[0]?.matchAll(/^ *ℹ (.*)$/gm) ?? []) tell(line);
   return Number(/^ℹ pass (\d+)$/m.exec(guest.stdout)?.[1] ?? 0);
 }
