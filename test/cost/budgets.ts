@@ -44,3 +44,18 @@ export const modules = {
     packages: [`@koromix/koffi-linux-${process.arch}`, 'better-sqlite3', 'commander', 'koffi', 'zod'],
   },
 } as const;
+
+/** Of a state directory with many images, for each blob in it. */
+export const perBlob = {
+  /** One look at each file; listing them is a call for thousands. */
+  verify: 1.05,
+  /** Nothing to remove: the folder is listed, and compared with the rows. */
+  gc: 0.05,
+  /** Removing an image: of blobs that are not its own none is looked at. */
+  rmOfOthers: 0.01,
+  /** And for each of its own. */
+  rmOfOwn: 1.5,
+} as const;
+
+/** Blobs are removed many at a time: removing an image syncs as often as removing a small one. */
+export const syncsOfRm = 25;
