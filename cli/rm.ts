@@ -4,8 +4,9 @@ import { type CommonFlags, withCommon, withWork } from './options.ts';
 import type { Act, Session } from './session.ts';
 
 const help = `
-Removes the image and what it alone needed: its base, its volumes, its blobs. Refused while
-activations live; --force takes those down first, but never one that a process holds.
+Removes the image and what it alone needed: its base, its volumes, its blobs. What crashes have left behind
+is for flyd gc. Refused while activations live; --force takes those down first, but never one that a process
+holds.
 
 Examples:
   flyd rm golang
