@@ -5,13 +5,13 @@ import { test } from 'node:test';
 import { writeLayer } from '../../scripts/families/layer.ts';
 import { checkout, type Outcome, runGroup, runVm, type StepResult, whyNoGuest } from './guest.ts';
 
-// What an operator meets on a real thin pool: a reboot without warning, and a device that nobody knows. The
+// What an operator meets on a real thin pool: a reboot without warning, a device that nobody knows, a stale loop. The
 // disk of the first guest is that of the second.
 
 /** Node itself dies now and then under emulation: then the guests begin anew. */
 const boots = 4;
 
-test('a state directory comes back after a power cut, and a stray device is named and unmapped', {
+test('a state directory comes back after a power cut; strays are named and taken away; its pool grows', {
   skip: whyNoGuest() ?? false,
 }, async (t) => {
   const folder = mkdtempSync('/var/tmp/flyd-vm-operator-');
@@ -77,4 +77,12 @@ test('a state directory comes back after a power cut, and a stray device is name
   assert.match(days, /\(sleep, fd 0\)/, 'who holds it is named');
   assert.match(days, /^mended +unmapped .*act-00000000000000ee; what is in it stays in the pool$/m);
   assert.match(days, /^all \d+ invariants hold$/m);
+  assert.match(days, /^hint: flyd doctor --fix detaches the one that nothing stands on$/m);
+  assert.match(
+    days,
+    /^mended +detached \/dev\/loop\d+ from .*\/pool\/data: the file has another loop device$/m,
+  );
+  assert.match(days, /^mended +made the pool flyd-\w+ larger: 256 MiB of data/m);
+  assert.equal(days.match(/^\/dev\/loop\d+ +\/run\/disk\/state\/pool\/data$/gm)?.length, 1);
+  assert.match(days, /^0 524288 thin-pool /m);
 });
