@@ -73,6 +73,9 @@ const ways: Readonly<Record<string, Way>> = {
   'store.repair': whileRepairing,
 };
 
+/** Those that are called when something has failed. */
+const failing: ReadonlySet<string> = new Set(['image.release', 'volume.discard', 'activation.remove']);
+
 interface Due {
   machine: string;
   status: string;
@@ -143,6 +146,8 @@ test('the state that calls an actor is on the disk before the actor begins, for 
       const resumed = await runFlyd(sandbox, ['resume', '--all']);
       if (resumed.code !== 0 && ways[actor] === undefined)
         failures.push(`${actor}: resume ended with ${resumed.code}: ${resumed.stderr}`);
+      // A layer that came just when its image failed is nobody's, and the next sweep's: killed, it has no row yet.
+      if (failing.has(actor)) await runFlyd(sandbox, ['gc']);
       failures.push(...leftovers(sandbox).map((left) => `${actor}: after a resume: ${left}`));
     } finally {
       await sandbox.close();
