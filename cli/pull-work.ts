@@ -32,8 +32,8 @@ export async function pull(session: Session, request: PullRequest, wishes: Repor
 async function adopt({ engine }: Workbench, input: PullInput): Promise<string | null> {
   for (const run of engine.runs({ machine: 'pull', live: true })) {
     if (!isDeepStrictEqual(run.input, input)) continue;
-    const [taken] = await engine.resume({ id: run.id });
-    if (taken === undefined) continue; // its owner lives
+    const taken = await engine.resume({ id: run.id });
+    if (!taken.includes(run.id)) continue; // its owner lives; children of it that had lost theirs are ours now
     if (run.status === 'parked') await engine.retry(run.id);
     return run.id;
   }

@@ -75,7 +75,7 @@ const spoiling: readonly string[] = [
   'size_mismatch',
 ];
 
-/** A blob store below `dir`, which exists. `checkpointBytes`: how much a crash may cost at most; default 16 MiB. */
+/** A blob store below `dir`, which exists. `checkpointBytes`: after so many the next sync begins, and a crash costs what came since the last; default 16 MiB. */
 export function createBlobStore(dir: string, { checkpointBytes = 16 * 1024 * 1024 } = {}): BlobStore {
   const blobsDir = join(dir, 'blobs', 'sha256');
   const partialDir = join(dir, 'partial');
