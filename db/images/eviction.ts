@@ -1,10 +1,7 @@
 import type { Database } from 'better-sqlite3';
-import { drizzle, orm } from '../drizzle.ts';
+import { once } from '../lazy.ts';
 import { write } from '../open.ts';
 import type { LiveRuns } from './live-runs.ts';
-import { activations, imageBlobs, images } from './schema.ts';
-
-const { and, asc, eq, lt, notExists, sql } = orm;
 
 export interface EvictionWish {
   /** Images go, the one that was used longest ago first, until no more than this is in use; null: until none is left that may go. Bytes. */
@@ -27,92 +24,63 @@ export interface Evictions {
   evict(wish: EvictionWish): Eviction;
 }
 
-interface Held {
-  image: string;
-  driver: string;
-  digest: string;
-  size: number;
-  rawSize: number;
-}
-
 /** Decides which images have to go for others to have room. */
 export function createEvictions(db: Database, live: LiveRuns): Evictions {
-  const query = drizzle(db);
+  // What every image takes by itself is stored with it: only layers that are several times there have to be
+  // looked up, and those are found by walking along one index.
+  const usage = once(() =>
+    db
+      .prepare<[], number>(`
+        SELECT (SELECT coalesce(sum(size + raw_size), 0) FROM images) - (
+          SELECT coalesce(sum((links - 1) * size + (links - drivers) * raw_size), 0) FROM (
+            SELECT count(*) AS links, count(DISTINCT driver) AS drivers,
+              layer.size AS size, layer.raw_size AS raw_size
+            FROM image_blobs AS layer JOIN images ON images.id = layer.image
+            WHERE digest IN (SELECT digest FROM image_blobs GROUP BY digest HAVING count(*) > 1)
+            GROUP BY digest))`)
+      .pluck(),
+  );
 
-  const held = (): Held[] =>
-    query
-      .select({
-        image: imageBlobs.image,
-        driver: images.driver,
-        digest: imageBlobs.digest,
-        size: imageBlobs.size,
-        rawSize: imageBlobs.rawSize,
-      })
-      .from(imageBlobs)
-      .innerJoin(images, eq(images.id, imageBlobs.image))
-      .all();
+  const candidates = once(() =>
+    db.prepare<[number], { id: string; family: string }>(`
+      SELECT id, family FROM images
+      WHERE state = 'complete' AND NOT pinned AND used_at < ?
+        AND NOT EXISTS (SELECT 1 FROM activations WHERE activations.image = images.id)
+      ORDER BY used_at, id`),
+  );
 
-  const candidates = (usedBefore: number): { id: string; family: string }[] => {
-    const active = query.select({ one: sql`1` }).from(activations).where(eq(activations.image, images.id));
-    return query
-      .select({ id: images.id, family: images.family })
-      .from(images)
-      .where(
-        and(
-          eq(images.state, 'complete'),
-          eq(images.pinned, false),
-          lt(images.usedAt, usedBefore),
-          notExists(active),
-        ),
-      )
-      .orderBy(asc(images.usedAt), asc(images.id))
-      .all();
-  };
+  /** What only this image takes: layers as stored that no other has, and unpacked ones that no other of its driver has. */
+  const freedBy = once(() =>
+    db
+      .prepare<{ id: string }, number>(`
+        SELECT coalesce(sum(
+          iif(EXISTS (SELECT 1 FROM image_blobs AS o WHERE o.digest = own.digest AND o.image <> @id), 0, size) +
+          iif(EXISTS (
+            SELECT 1 FROM image_blobs AS o JOIN images ON images.id = o.image
+            WHERE o.digest = own.digest AND o.image <> @id
+              AND images.driver = (SELECT driver FROM images WHERE id = @id)), 0, raw_size)), 0)
+        FROM (SELECT DISTINCT digest, size, raw_size FROM image_blobs WHERE image = @id) AS own`)
+      .pluck(),
+  );
+
+  const drop = once(() => db.prepare<[string]>('DELETE FROM images WHERE id = ?'));
 
   return {
     evict({ maxBytes, usedBefore }) {
       return write(db, () => {
-        const usage = new Usage(held());
+        let bytesKept = usage().get() ?? 0;
         const evicted: Eviction['evicted'] = [];
+        const isEnough = (): boolean => maxBytes !== null && bytesKept <= maxBytes;
+        if (isEnough()) return { evicted, bytesKept };
         const never = Number.MAX_SAFE_INTEGER;
-        for (const image of candidates(Math.min(usedBefore ?? never, live.oldestPull() ?? never))) {
-          if (maxBytes !== null && usage.bytes <= maxBytes) break;
-          query.delete(images).where(eq(images.id, image.id)).run();
-          usage.drop(image.id);
+        for (const image of candidates().all(Math.min(usedBefore ?? never, live.oldestPull() ?? never))) {
+          bytesKept -= freedBy().get({ id: image.id }) ?? 0;
+          drop().run(image.id);
           evicted.push(image);
+          if (isEnough()) break;
         }
-        return { evicted, bytesKept: usage.bytes };
+        return { evicted, bytesKept };
       });
     },
   };
-}
-
-/** What images take together: what several share counts once. */
-class Usage {
-  bytes = 0;
-  readonly #users = new Map<string, number>();
-  readonly #parts = new Map<string, [part: string, bytes: number][]>();
-
-  constructor(held: readonly Held[]) {
-    for (const { image, driver, digest, size, rawSize } of held)
-      for (const [part, bytes] of [
-        [digest, size],
-        [`${driver} ${digest}`, rawSize],
-      ] as [string, number][]) {
-        const users = this.#users.get(part) ?? 0;
-        if (users === 0) this.bytes += bytes;
-        this.#users.set(part, users + 1);
-        const parts = this.#parts.get(image) ?? [];
-        parts.push([part, bytes]);
-        this.#parts.set(image, parts);
-      }
-  }
-
-  drop(image: string): void {
-    for (const [part, bytes] of this.#parts.get(image) ?? []) {
-      const users = (this.#users.get(part) ?? 0) - 1;
-      this.#users.set(part, users);
-      if (users === 0) this.bytes -= bytes;
-    }
-  }
 }

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Database } from 'better-sqlite3';
 import type { ChainId, DiffId, Digest } from '#core/ids';
-import type { ActivationOptions, LayerRef } from '#core/image';
+import type { ActivationOptions, DriverName, LayerRef } from '#core/image';
 import type { S3Source } from '#core/source';
 import { engineSet } from '#db/engine/index';
 import { type BlobFacts, createImageStore, type ImageStore, imageSet } from '#db/images/index';
@@ -123,33 +123,45 @@ export function sealedVolume(
     parent = null,
     seed = '',
     at = 0,
-  }: { id: string; layers?: number; parent?: string | null; seed?: string; at?: number },
+    driver = 'copy',
+  }: {
+    id: string;
+    layers?: number;
+    parent?: string | null;
+    seed?: string;
+    at?: number;
+    driver?: DriverName;
+  },
 ): string {
   const device = { device: null, sizeBytes: null };
-  const wanted = { id, driver: 'copy' as const, chains: chains(layers, seed), parent, effect: `make ${id}` };
+  const wanted = { id, driver, chains: chains(layers, seed), parent, effect: `make ${id}` };
   if (volumes.choose({ ...wanted, ...device }, at) === null) throw new Error(`could not choose ${id}`);
   volumes.created(id);
   return volumes.seal(id, at).id;
 }
 
-/** A complete image of one layer over the sealed volume of chain `<seed>0`. */
+interface ImageWish {
+  id: string;
+  family?: string;
+  seed?: string;
+  at?: number;
+  driver?: DriverName;
+  /** Seeds of its layers; by default one of its own. */
+  layers?: readonly (string | number)[];
+}
+
+/** A complete image over the sealed volume of chain `<seed>0`. */
 export function completeImage(
   { images, blobs }: ImageStore,
-  { id, family = 'f', seed = '', at = 0 }: { id: string; family?: string; seed?: string; at?: number },
+  { id, family = 'f', seed = '', at = 0, driver = 'copy', layers: seeds = [`l${seed}`] }: ImageWish,
 ): string {
-  const name = `l${seed}`;
-  blobs.record(source, layer(name), blob(name), at);
-  images.reserve({ id, family, source, driver: 'copy', effect: `reserve ${id}` }, at);
-  const { key, etag } = layer(name);
-  const layers = [{ digest: digest(name), key, etag }];
-  const finished = {
-    id,
-    family,
-    source,
-    driver: 'copy' as const,
-    chain: chain(`${seed}0`),
-    layers,
-    manifest: null,
-  };
+  for (const name of seeds) blobs.record(source, layer(name), blob(name), at);
+  images.reserve({ id, family, source, driver, effect: `reserve ${id}` }, at);
+  const layers = seeds.map((name) => ({
+    digest: digest(name),
+    key: layer(name).key,
+    etag: layer(name).etag,
+  }));
+  const finished = { id, family, source, driver, chain: chain(`${seed}0`), layers, manifest: null };
   return images.register({ ...finished, effect: `register ${id}` }, at).id;
 }

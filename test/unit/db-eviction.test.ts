@@ -1,13 +1,18 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
+import type { DriverName } from '#core/image';
 import type { EvictionWish } from '#db/images/index';
 import {
+  blob,
   completeImage,
+  layer,
   openTestStore,
   options,
   sealedVolume,
+  source,
   type TestStore,
 } from '../support/image-store.ts';
+import { randomOf } from '../support/random.ts';
 
 /** Which images have to go for others to have room: three of one layer, 100 bytes stored, 300 unpacked, each. */
 let store: TestStore;
@@ -28,6 +33,15 @@ const activate = (image: string, at: number): void => {
   assert.ok(store.activations.choose(row, at));
 };
 
+/** What all layers take, by looking at each. */
+function countedApart(): number {
+  const parts = new Map<string, number>();
+  for (const { driver, layers } of store.images.list())
+    for (const { digest, size, rawSize } of layers)
+      parts.set(digest, size).set(`${driver} ${digest}`, rawSize);
+  return [...parts.values()].reduce((sum, bytes) => sum + bytes, 0);
+}
+
 describe('eviction', () => {
   it('takes the least recently used first, down to the mark and no further', () => {
     assert.deepEqual(store.evictions.evict({ maxBytes: 3 * each, usedBefore: null }), {
@@ -47,6 +61,29 @@ describe('eviction', () => {
     const { evicted, bytesKept } = store.evictions.evict({ maxBytes: 2 * each, usedBefore: null });
     // The first to go frees nothing: the second stands on the same layer.
     assert.deepEqual([evicted.map(({ id }) => id), bytesKept], [['img-4', 'img-1'], 2 * each]);
+  });
+
+  it('counts a layer once as stored, and once for each driver that has it unpacked', () => {
+    const random = randomOf(7);
+    for (let n = 0; n < 12; n++)
+      store.blobs.record(source, layer(n, 10 ** (n % 5) + n), blob(n, 10 ** (n % 5) + n), 1);
+    for (let n = 4; n < 40; n++) {
+      const driver = random.pick<DriverName>(['copy', 'overlay']);
+      sealedVolume(store, { id: `vol-${n}`, seed: `s${n}`, driver });
+      const layers = Array.from({ length: 1 + random.below(4) }, () => random.below(12));
+      const at = 1000 * random.below(50);
+      completeImage(store, { id: `img-${n}`, family: `f${n}`, seed: `s${n}`, layers, driver, at });
+    }
+    for (let left = 39; left > 0; left--) {
+      const before = countedApart();
+      const { evicted, bytesKept } = store.evictions.evict({ maxBytes: before, usedBefore: null });
+      assert.deepEqual([evicted, bytesKept], [[], before]);
+      const next = store.evictions.evict({ maxBytes: before - 1, usedBefore: null });
+      assert.equal(next.bytesKept, countedApart());
+      if (next.bytesKept === 0) break;
+      assert.ok(next.bytesKept < before && next.evicted.length > 0);
+    }
+    assert.deepEqual(store.images.list(), []);
   });
 
   it('keeps what was used within the time, whatever the mark', () => {
