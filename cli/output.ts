@@ -14,11 +14,11 @@ export interface Output {
   document(value: unknown): void;
   /** One JSON object on a line of its own, for commands that tell things as they happen. */
   line(value: unknown): void;
-  /** The one document as an array, an element a line, from their JSON texts: for long lists. */
+  /** The one document as an array, from the JSON texts of its elements, each one or several: for long lists. */
   array(texts: Iterable<string>): void;
   /** A line for people, on stdout; nothing under `--json`. */
   say(line?: string): void;
-  /** Many of them. */
+  /** Many of them, each text one or several. */
   sayAll(lines: Iterable<string>): void;
   /** A line on stderr. */
   note(line: string): void;

@@ -1,4 +1,5 @@
 import type { Database } from 'better-sqlite3';
+import { withRetry } from '../waiting.ts';
 import type { BlobFacts } from './blobs.ts';
 
 export interface BlobView extends BlobFacts {
@@ -9,53 +10,108 @@ export interface BlobView extends BlobFacts {
   usedAt: number;
 }
 
-/** A blob as an array, because an object for each of a hundred thousand rows costs half as much again. */
-export type BlobCells = [
-  digest: string,
-  size: number,
-  rawSize: number,
-  mediaType: string,
-  usedAt: number,
-  references: number,
-];
-
-/** What a table shows of all blobs, in the order in which they came. */
-export function* listBlobCells(db: Database): Iterable<BlobCells> {
-  const rows = db.prepare<[], BlobCells>(
-    'SELECT digest, size, raw_size, media_type, used_at, 1 FROM blobs ORDER BY rowid',
-  );
-  const other = unusualReferences(db);
-  for (const cells of rows.raw().iterate()) {
-    if (other.size > 0) cells[5] = other.get(cells[0]) ?? 1;
-    yield cells;
-  }
-}
-
-/**
- * All blobs, in the order in which they came; one after the other, because to hold a hundred thousand costs
- * more than to read them.
- */
-export function* listBlobs(db: Database): Iterable<BlobView> {
+/** All blobs, in the order in which they came. */
+export function listBlobs(db: Database): BlobView[] {
   const rows = db.prepare<[], BlobView>(`
     SELECT digest, size, diff_id AS diffId, raw_size AS rawSize, media_type AS mediaType, state,
       1 AS "references", created_at AS createdAt, used_at AS usedAt
     FROM blobs ORDER BY rowid`);
-  const other = unusualReferences(db);
-  for (const blob of rows.iterate()) {
-    if (other.size > 0) blob.references = other.get(blob.digest) ?? 1;
-    yield blob;
-  }
+  const references = new Map(unusualReferences(db).all());
+  return rows.all().map((blob) => ({ ...blob, references: references.get(blob.digest) ?? 1 }));
 }
 
 /**
- * How many layers a blob is, of those that are not exactly one. Both queries walk along two sorted indexes;
- * to count for each blob by itself would search the index as often as there are blobs.
+ * All blobs as a person reads them, in the order in which they came: digest, size, unpacked size, type,
+ * references and last use, in columns of 71, 8, 8, 8 and 6. Each text is many lines, without the last line's end.
  */
-function unusualReferences(db: Database): Map<string, number> {
-  const shared = db.prepare<[], [string, number]>(
-    'SELECT digest, count(*) FROM image_blobs GROUP BY digest HAVING count(*) > 1',
+export const listBlobLines = (db: Database): Iterable<string> =>
+  blocksOf(
+    db,
+    '\n',
+    (references) => `
+    format('%s  %-8s  %-8s  %-8s  %-6d  %s', digest, ${bytesOf('size')}, ${bytesOf('raw_size')},
+      substr(media_type, instr(media_type, '.tar') + 1), ${references}, ${timeOf('used_at')})`,
   );
-  const unused = db.prepare<[], [string, number]>(`
-    SELECT digest, 0 FROM (SELECT digest FROM blobs EXCEPT SELECT digest FROM image_blobs ORDER BY digest)`);
-  return new Map([...shared.raw().all(), ...unused.raw().all()]);
+
+/** All blobs as JSON, in the order in which they came. Each text is many objects, a comma and a new line between them. */
+export const listBlobsAsJson = (db: Database): Iterable<string> =>
+  blocksOf(
+    db,
+    ',\n  ',
+    (references) => `
+    format('{"digest":"%s","size":%d,"diffId":"%s","rawSize":%d,"mediaType":%s,"state":"%s",' ||
+        '"references":%d,"createdAt":"%s","usedAt":"%s"}', digest, size, diff_id, raw_size,
+      json_quote(media_type), state, ${references}, ${timeOf('created_at')}, ${timeOf('used_at')})`,
+  );
+
+/** SQLite puts so many together: a value for JavaScript for each takes twice as long, and one for all a lot of memory. */
+const rowsTogether = 256;
+
+/** A text for every blob, by an expression over its columns and its references; all as of one moment. */
+function* blocksOf(
+  db: Database,
+  between: string,
+  textOf: (references: string) => string,
+): Generator<string, void> {
+  db.pragma('temp_store = MEMORY'); // a list is read on a full disk, too
+  const unusual = withRetry(db, () => beginWith(db, () => unusualReferences(db).all()));
+  try {
+    let references = '1';
+    if (unusual.length > 0) {
+      db.exec('CREATE TEMP TABLE unusual (digest TEXT PRIMARY KEY, count INTEGER NOT NULL) WITHOUT ROWID');
+      const insert = db.prepare<[string, number]>('INSERT INTO unusual VALUES (?, ?)');
+      for (const row of unusual) insert.run(...row);
+      references = 'coalesce((SELECT count FROM unusual WHERE unusual.digest = blobs.digest), 1)';
+    }
+    const block = db
+      .prepare<[number], [number | null, string]>(`
+        SELECT max(place), group_concat(text, '${between}') FROM (
+          SELECT rowid AS place, ${textOf(references)} AS text
+          FROM blobs WHERE rowid > ? ORDER BY rowid LIMIT ${rowsTogether})`)
+      .raw();
+    for (let after: number | null = Number.MIN_SAFE_INTEGER; after !== null; ) {
+      const [last, text]: [number | null, string] = block.get(after) ?? [null, ''];
+      if (last !== null) yield text;
+      after = last;
+    }
+  } finally {
+    db.exec('ROLLBACK'); // nothing was written but a table that has been of use
+  }
 }
+
+/** Begins a transaction by its first reading, so that it can be begun anew where that meets a lock. */
+function beginWith<T>(db: Database, read: () => T): T {
+  db.exec('BEGIN');
+  try {
+    return read();
+  } catch (cause) {
+    db.exec('ROLLBACK');
+    throw cause;
+  }
+}
+
+/** `cli/output.ts` says times and sizes in these words as well; a test holds them together. */
+const timeOf = (column: string): string => `strftime('%Y-%m-%dT%H:%M:%fZ', ${column} / 1000.0, 'unixepoch')`;
+
+const units = ['KiB', 'MiB', 'GiB', 'TiB'];
+
+/** `1.5 MiB`. */
+function bytesOf(column: string): string {
+  const cases = units.map((unit, power) => {
+    const one = 1024 ** (power + 1);
+    const next = power + 1 < units.length ? `WHEN ${column} < ${1000 * one} THEN` : 'ELSE';
+    return `${next} format(iif(${column} < ${100 * one}, '%.1f ${unit}', '%.0f ${unit}'), ${column} / ${one}.0)`;
+  });
+  return `CASE WHEN ${column} < 1000 THEN ${column} || ' B' ${cases.join(' ')} END`;
+}
+
+/**
+ * How many layers of complete images a blob is, of those that are not exactly one. Both queries walk along two
+ * sorted indexes; to count for each blob by itself would search the index as often as there are blobs.
+ */
+const unusualReferences = (db: Database) =>
+  db
+    .prepare<[], [digest: string, references: number]>(`
+      SELECT digest, count(*) FROM image_blobs GROUP BY digest HAVING count(*) > 1 UNION ALL
+      SELECT digest, 0 FROM (SELECT digest FROM blobs EXCEPT SELECT digest FROM image_blobs ORDER BY digest)`)
+    .raw();

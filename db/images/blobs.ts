@@ -152,7 +152,7 @@ export function createBlobs(db: Database, live: LiveRuns, leases: Leases): Blobs
           .run();
       });
     },
-    list: () => [...listBlobs(db)],
+    list: () => listBlobs(db),
   };
 }
 

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
+import { bytesText, timeText } from '#cli/output';
 import { engineSet } from '#db/engine/set';
-import { listBlobs } from '#db/images/blob-list';
+import { listBlobLines, listBlobs, listBlobsAsJson } from '#db/images/blob-list';
 import { createImageViews } from '#db/images/image-views';
 import { imageSet } from '#db/images/set';
 import { openDatabase } from '#db/open';
@@ -10,6 +11,7 @@ import {
   blob,
   chain,
   completeImage,
+  diffId,
   digest,
   layer,
   openTestStore,
@@ -17,6 +19,7 @@ import {
   source,
   type TestStore,
 } from '../support/image-store.ts';
+import { randomOf } from '../support/random.ts';
 
 let store: TestStore;
 beforeEach(() => {
@@ -34,6 +37,16 @@ function imageOf(id: string, seeds: readonly number[]): void {
     },
     1,
   );
+}
+
+function linkBlob(id: string, position: number, one: string): void {
+  store.db
+    .prepare(`INSERT OR IGNORE INTO images (id, family, source, driver, state, effect, created_at, used_at)
+      VALUES (@id, 'f', '{}', 'copy', 'incomplete', @id, 1, 1)`)
+    .run({ id });
+  store.db
+    .prepare('INSERT INTO image_blobs (image, position, digest, key, etag) VALUES (?, ?, ?, ?, ?)')
+    .run(id, position, one, 'k', 'e');
 }
 
 describe('lists of images', () => {
@@ -94,5 +107,63 @@ describe('lists of blobs', () => {
       [digest(3), 1],
       [digest(4), 0],
     ]);
+  });
+
+  it('say the same as text, in the words of the command line', () => {
+    const random = randomOf(3);
+    const types = ['tar', 'tar+gzip', 'tar+zstd'].map((end) => `application/vnd.oci.image.layer.v1.${end}`);
+    // Where a unit ends, half of a last digit, and anything between.
+    const edges = [0, 1, 999, 1000, 1023, 1024].flatMap((n) => [n, n * 1024, n * 1024 ** 2, n * 1024 ** 3]);
+    const halves = [1.25, 9.95, 99.95, 100.5, 999.5, 1.35].flatMap((n) => [n * 1024, n * 1024 ** 2]);
+    const sizes = [...edges, ...halves.map(Math.round), ...halves.map((n) => Math.round(n) - 1)];
+    while (sizes.length < 1000) sizes.push(random.below(2 ** (1 + random.below(45))));
+    const insert = store.db.prepare('INSERT INTO blobs VALUES (?, ?, ?, ?, ?, ?, ?, ?)');
+    sizes.forEach((size, n) => {
+      const times = [random.below(2e12), random.below(2e12)];
+      const state = random.chance(0.1) ? 'removing' : 'whole';
+      insert.run(digest(n), size, diffId(n), random.below(2 ** 40), random.pick(types), state, ...times);
+    });
+    store.db.exec('DELETE FROM blobs WHERE rowid % 97 = 5'); // as a sweep leaves them
+    const known = [...listBlobs(store.db)];
+    const images = known.slice(0, 40);
+    sealedVolume(store, { id: 'vol-1' });
+    for (const [n, { digest: one }] of images.entries()) linkBlob(`img-${n % 7}`, n, one);
+    for (const { digest: one } of images.slice(0, 9)) linkBlob('img-9', 100 + random.below(1e9), one);
+
+    const blobs = listBlobs(store.db);
+    assert.deepEqual([...new Set(blobs.map(({ references }) => references))].sort(), [0, 1, 2]);
+    const lines = blobs.map((blob) =>
+      [
+        blob.digest,
+        bytesText(blob.size).padEnd(8),
+        bytesText(blob.rawSize).padEnd(8),
+        (blob.mediaType.split('.').at(-1) ?? '').padEnd(8),
+        String(blob.references).padEnd(6),
+        timeText(blob.usedAt),
+      ].join('  '),
+    );
+    assert.deepEqual([...listBlobLines(store.db)].join('\n').split('\n'), lines);
+    const objects = blobs.map((blob) => ({
+      ...blob,
+      createdAt: timeText(blob.createdAt),
+      usedAt: timeText(blob.usedAt),
+    }));
+    const json = `[${[...listBlobsAsJson(store.db)].join(',')}]`;
+    assert.deepEqual(JSON.parse(json), objects);
+    assert.equal(json.replaceAll(',\n  ', ','), JSON.stringify(objects));
+  });
+
+  it('are of one moment, and leave nothing behind', () => {
+    for (let n = 0; n < 600; n++) store.blobs.record(source, layer(n), blob(n), n);
+    const other = store.reopen();
+    const texts = listBlobLines(store.db)[Symbol.iterator]();
+    const first: string = texts.next().value;
+    other.db.exec('DELETE FROM blob_sources; DELETE FROM blobs');
+    const rest: string[] = [];
+    for (let text = texts.next(); text.done !== true; text = texts.next()) rest.push(text.value);
+    assert.equal([first, ...rest].join('\n').split('\n').length, 600);
+    for (const _ of listBlobLines(store.db)) assert.fail('there is none any more');
+    assert.equal(store.db.inTransaction, false);
+    assert.equal(store.db.prepare('SELECT count(*) FROM temp.sqlite_schema').pluck().get(), 0);
   });
 });
