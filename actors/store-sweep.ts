@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { matchRecords } from '#core/blob-files';
+import { matchRecords, nameBytes } from '#core/blob-files';
 import type { Effect } from '#core/effect';
 import type { ErrorCode } from '#core/error-codes';
 import { FlydError, fromErrorRecord, recoverable, toErrorRecord } from '#core/errors';
@@ -24,8 +24,8 @@ export interface StoreSweepDeps {
   sweeps: Sweeps;
   evictions: Evictions;
   leases: Pick<Leases, 'acquire' | 'release'>;
-  volumes: Pick<Volumes, 'tree' | 'forget' | 'list'>;
-  activations: Pick<Activations, 'tree' | 'forget' | 'list'>;
+  volumes: Pick<Volumes, 'tree' | 'forget'>;
+  activations: Pick<Activations, 'tree' | 'forget'>;
   store: Pick<
     BlobStore,
     'fileNames' | 'blobSizes' | 'listPartials' | 'removeBlob' | 'syncRemovals' | 'removePartial'
@@ -178,8 +178,7 @@ class Attempts {
 }
 
 /** Drivers that the database tells of: what goes wrong with others on this machine is no news. */
-const knownDrivers = ({ volumes, activations }: StoreSweepDeps): Set<DriverName> =>
-  new Set([...volumes.list(), ...activations.list()].map(({ driver }) => driver));
+const knownDrivers = ({ sweeps }: StoreSweepDeps): Set<DriverName> => new Set(sweeps.knownDrivers());
 
 async function sweepActivations(
   deps: StoreSweepDeps,
@@ -272,7 +271,7 @@ async function sweepStrayBlobs(
   attempts: Attempts,
 ): Promise<void> {
   const names = store.fileNames();
-  const { strangers } = matchRecords(names, sweeps.blobRecords());
+  const { strangers } = matchRecords(names, sweeps.blobNames(), nameBytes);
   const before = report.blobs;
   for (const [digest, size] of store.blobSizes(strangers.map((stranger) => stranger.digest))) {
     // A file gets its name before its row: while anything is pulled, it may be on its way.

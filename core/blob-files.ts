@@ -21,10 +21,14 @@ export interface Matched {
   strangers: { place: number; digest: Digest }[];
 }
 
-/** Which records and which names belong together, by a hash table of the names. */
-export function matchRecords(names: Uint8Array, records: Uint8Array): Matched {
+/**
+ * Which records and which names belong together, by a hash table of the names. A record is `bytesEach` long
+ * and begins with its name: whole ones, or the names alone.
+ */
+export function matchRecords(names: Uint8Array, records: Uint8Array, bytesEach = recordBytes): Matched {
   const [nameWords, recordWords] = [wordsOf(names), wordsOf(records)];
-  const [count, rows] = [names.length / nameBytes, records.length / recordBytes];
+  const [count, rows] = [names.length / nameBytes, records.length / bytesEach];
+  const recordStride = bytesEach / wordBytes;
   // At least half of it stays empty, so that a search is short.
   const mask = 2 ** Math.ceil(Math.log2(count * 2 + 1)) - 1;
   const slots = new Int32Array(mask + 1);
@@ -55,7 +59,6 @@ export function matchRecords(names: Uint8Array, records: Uint8Array): Matched {
 
 const wordBytes = 4;
 const nameStride = nameBytes / wordBytes;
-const recordStride = recordBytes / wordBytes;
 
 /** Bytes that do not begin at a word are copied to where they do. */
 function wordsOf(bytes: Uint8Array): Uint32Array {

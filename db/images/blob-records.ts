@@ -1,19 +1,26 @@
 import type { Database } from 'better-sqlite3';
-import { recordBytes, removingText } from '#core/blob-files';
+import { nameBytes, recordBytes, removingText } from '#core/blob-files';
 
 /**
  * All rows of blobs as records of `core/blob-files.ts`, put together by SQLite itself: a value for JavaScript
  * for each row would take three times as long.
  */
-export function blobRecords(db: Database): Buffer {
-  const records = db
-    .prepare<[], Buffer | null>(`
-      SELECT CAST(group_concat(
-        substr(digest, 8) || CASE state WHEN 'whole' THEN format('%016d', size) ELSE '${removingText}' END, ''
-      ) AS BLOB) FROM blobs`)
+export const blobRecords = (db: Database): Buffer =>
+  together(
+    db,
+    recordBytes,
+    `substr(digest, 8) || CASE state WHEN 'whole' THEN format('%016d', size) ELSE '${removingText}' END`,
+  );
+
+/** The names alone: an index has them, a third of what all rows are. */
+export const blobNames = (db: Database): Buffer => together(db, nameBytes, 'substr(digest, 8)');
+
+function together(db: Database, bytesEach: number, text: string): Buffer {
+  const all = db
+    .prepare<[], Buffer | null>(`SELECT CAST(group_concat(${text}, '') AS BLOB) FROM blobs`)
     .pluck()
     .get();
-  if (records === undefined || records === null) return Buffer.alloc(0);
-  if (records.length % recordBytes !== 0) throw new Error('a row of blobs has a digest that is none');
-  return records;
+  if (all === undefined || all === null) return Buffer.alloc(0);
+  if (all.length % bytesEach !== 0) throw new Error('a row of blobs has a digest that is none');
+  return all;
 }

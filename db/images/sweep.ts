@@ -1,10 +1,11 @@
 import type { Database } from 'better-sqlite3';
 import type { Digest } from '#core/ids';
+import type { DriverName } from '#core/image';
 import { drizzle, orm } from '../drizzle.ts';
 import { once } from '../lazy.ts';
 import { write } from '../open.ts';
 import type { ActivationRow } from './activations.ts';
-import { blobRecords } from './blob-records.ts';
+import { blobNames } from './blob-records.ts';
 import type { LiveRuns } from './live-runs.ts';
 import { activations, imageConfigs, images, volumes } from './schema.ts';
 import type { VolumeRow } from './volumes.ts';
@@ -31,8 +32,10 @@ export interface Sweeps {
   forgetBlobs(digests: readonly Digest[]): void;
   /** Those of the ids that no row of the table tells of. Ask after looking at the world: rows come first and go last. */
   strangers(table: 'volumes' | 'activations', ids: readonly string[]): string[];
-  /** Every row of a blob, for `core/blob-files.ts` to find strangers among files: after they were listed as well. */
-  blobRecords(): Uint8Array;
+  /** The name of every blob that has a row, for `core/blob-files.ts` to find strangers among files: after they were listed as well. */
+  blobNames(): Uint8Array;
+  /** Drivers that volumes or activations have rows of. */
+  knownDrivers(): DriverName[];
   /** Whether a live run may be downloading: then files without a row may be its. */
   isPulling(): boolean;
 }
@@ -75,6 +78,10 @@ export function createSweeps(db: Database, live: LiveRuns): Sweeps {
     volumes: db.prepare<[], string>('SELECT id FROM volumes UNION SELECT id FROM kept').pluck(),
     activations: db.prepare<[], string>('SELECT id FROM activations UNION SELECT id FROM kept').pluck(),
   };
+
+  const knownDrivers = once(() =>
+    db.prepare<[], DriverName>('SELECT driver FROM volumes UNION SELECT driver FROM activations').pluck(),
+  );
 
   return {
     dropReservations() {
@@ -122,7 +129,8 @@ export function createSweeps(db: Database, live: LiveRuns): Sweeps {
     forgetBlobs(digests) {
       if (digests.length > 0) write(db, () => void forgetBlobs().run(JSON.stringify(digests)));
     },
-    blobRecords: () => blobRecords(db),
+    blobNames: () => blobNames(db),
+    knownDrivers: () => knownDrivers().all(),
     strangers(table, ids) {
       if (ids.length === 0) return [];
       const known = new Set(knownIds[table].iterate());

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
-import { matchRecords } from '#core/blob-files';
+import { matchRecords, nameBytes } from '#core/blob-files';
 import { hexOf } from '#core/ids';
 import { sweepLease } from '#db/images/index';
 import {
@@ -282,7 +282,7 @@ describe('reservations and activations', () => {
     assert.deepEqual(store.sweeps.strangers('volumes', ['vol-1', 'vol-2']), ['vol-2']);
     assert.deepEqual(store.sweeps.strangers('activations', ['act-1']), ['act-1']);
     const files = Buffer.from([1, 2].map((n) => hexOf(digest(n))).join(''));
-    assert.deepEqual(matchRecords(files, store.sweeps.blobRecords()).strangers, [
+    assert.deepEqual(matchRecords(files, store.sweeps.blobNames(), nameBytes).strangers, [
       { place: 1, digest: digest(2) },
     ]);
   });
