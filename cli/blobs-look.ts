@@ -1,6 +1,6 @@
 import { listBlobLines, listBlobsAsJson } from '#db/images/blob-list';
 import { exitCodes } from './exit.ts';
-import { padded } from './output.ts';
+import { padded, type Text } from './output.ts';
 import { openReading } from './reading.ts';
 import type { Session } from './session.ts';
 
@@ -17,7 +17,7 @@ export async function showBlobs(session: Session): Promise<number> {
 /** All cells of a column are of one length or nearly so: none has to be seen before the first is told. */
 const widths = ['sha256:'.length + 64, 8, 8, 'tar+gzip'.length, 6] as const;
 
-function* withHead(lines: Iterable<string>): Iterable<string> {
+function* withHead(lines: Iterable<Text>): Iterable<Text> {
   let any = false;
   for (const some of lines) {
     if (!any) yield padded(['BLOB', 'SIZE', 'UNPACKED', 'TYPE', 'IMAGES', 'USED'], widths);

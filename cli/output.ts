@@ -1,6 +1,9 @@
 import { writeSync } from 'node:fs';
 import type { ErrorRecord } from '#core/errors';
 
+/** Text, or its bytes in UTF-8: those are written as they are, where making a string of them costs most. */
+export type Text = string | Uint8Array;
+
 /** Where a command writes. Data goes to stdout, everything else to stderr. */
 export interface Output {
   /** One JSON document is all that stdout gets. */
@@ -15,11 +18,11 @@ export interface Output {
   /** One JSON object on a line of its own, for commands that tell things as they happen. */
   line(value: unknown): void;
   /** The one document as an array, from the JSON texts of its elements, each one or several: for long lists. */
-  array(texts: Iterable<string>): void;
+  array(texts: Iterable<Text>): void;
   /** A line for people, on stdout; nothing under `--json`. */
   say(line?: string): void;
   /** Many of them, each text one or several. */
-  sayAll(lines: Iterable<string>): void;
+  sayAll(lines: Iterable<Text>): void;
   /** A line on stderr. */
   note(line: string): void;
   /** To stderr as it is. */
@@ -36,43 +39,54 @@ export function createOutput({ json, color }: { json: boolean; color: boolean })
     columns: () => Math.max(40, stderr.columns || 80),
     document: (value) => json && put(1, `${JSON.stringify(value, null, 2)}\n`),
     line: (value) => json && put(1, `${JSON.stringify(value)}\n`),
-    array: (texts) => json && putAll(arrayLines(texts)),
+    array: (texts) => json && putAll(arrayPieces(texts)),
     say: (line = '') => json || put(1, `${line}\n`),
-    sayAll: (lines) => json || putAll(lines),
+    sayAll: (lines) => json || putAll(linePieces(lines)),
     note: (line) => put(2, `${line}\n`),
     raw: (text) => put(2, text),
   };
 }
 
-function* arrayLines(texts: Iterable<string>): Iterable<string> {
-  let before = '[';
+function* arrayPieces(texts: Iterable<Text>): Iterable<Text> {
   let any = false;
   for (const text of texts) {
-    yield any ? `${before},` : before;
-    before = `  ${text}`;
+    yield any ? ',\n  ' : '[\n  ';
+    yield text;
     any = true;
   }
-  if (any) yield before;
-  yield any ? ']' : '[]';
+  yield any ? '\n]\n' : '[]\n';
+}
+
+function* linePieces(lines: Iterable<Text>): Iterable<Text> {
+  for (const line of lines) {
+    yield line;
+    yield '\n';
+  }
 }
 
 const blockChars = 256 * 1024;
 
-/** Lines, written many at a time, so that a hundred thousand are not as many calls. */
-function putAll(lines: Iterable<string>): void {
+/** Written many at a time, so that a hundred thousand lines are not as many calls. */
+function putAll(pieces: Iterable<Text>): void {
   let block = '';
-  for (const line of lines) {
-    block += `${line}\n`;
-    if (block.length < blockChars) continue;
-    put(1, block);
+  const flush = (): void => {
+    if (block !== '') put(1, block);
     block = '';
+  };
+  for (const piece of pieces) {
+    if (typeof piece === 'string') block += piece;
+    else {
+      flush();
+      put(1, piece);
+    }
+    if (block.length >= blockChars) flush();
   }
-  if (block !== '') put(1, block);
+  flush();
 }
 
 /** Written whole before anything else happens: a command may end right after. A reader that is gone wants no more. */
-function put(fd: number, text: string): void {
-  let rest = Buffer.from(text);
+function put(fd: number, text: Text): void {
+  let rest = typeof text === 'string' ? Buffer.from(text) : text;
   while (rest.length > 0) {
     try {
       rest = rest.subarray(writeSync(fd, rest));

@@ -22,9 +22,9 @@ export function listBlobs(db: Database): BlobView[] {
 
 /**
  * All blobs as a person reads them, in the order in which they came: digest, size, unpacked size, type,
- * references and last use, in columns of 71, 8, 8, 8 and 6. Each text is many lines, without the last line's end.
+ * references and last use, in columns of 71, 8, 8, 8 and 6. Each piece is the bytes of many lines, without the last line's end.
  */
-export const listBlobLines = (db: Database): Iterable<string> =>
+export const listBlobLines = (db: Database): Iterable<Uint8Array> =>
   blocksOf(
     db,
     '\n',
@@ -33,8 +33,8 @@ export const listBlobLines = (db: Database): Iterable<string> =>
       substr(media_type, instr(media_type, '.tar') + 1), ${references}, ${timeOf('used_at')})`,
   );
 
-/** All blobs as JSON, in the order in which they came. Each text is many objects, a comma and a new line between them. */
-export const listBlobsAsJson = (db: Database): Iterable<string> =>
+/** All blobs as JSON, in the order in which they came. Each piece is the bytes of many objects, a comma and a new line between them. */
+export const listBlobsAsJson = (db: Database): Iterable<Uint8Array> =>
   blocksOf(
     db,
     ',\n  ',
@@ -52,7 +52,7 @@ function* blocksOf(
   db: Database,
   between: string,
   textOf: (references: string) => string,
-): Generator<string, void> {
+): Generator<Uint8Array, void> {
   db.pragma('temp_store = MEMORY'); // a list is read on a full disk, too
   const unusual = withRetry(db, () => beginWith(db, () => unusualReferences(db).all()));
   try {
@@ -64,14 +64,14 @@ function* blocksOf(
       references = 'coalesce((SELECT count FROM unusual WHERE unusual.digest = blobs.digest), 1)';
     }
     const block = db
-      .prepare<[number], [number | null, string]>(`
-        SELECT max(place), group_concat(text, '${between}') FROM (
+      .prepare<[number], [number | null, Buffer | null]>(`
+        SELECT max(place), CAST(group_concat(text, '${between}') AS BLOB) FROM (
           SELECT rowid AS place, ${textOf(references)} AS text
           FROM blobs WHERE rowid > ? ORDER BY rowid LIMIT ${rowsTogether})`)
       .raw();
     for (let after: number | null = Number.MIN_SAFE_INTEGER; after !== null; ) {
-      const [last, text]: [number | null, string] = block.get(after) ?? [null, ''];
-      if (last !== null) yield text;
+      const [last, text]: [number | null, Buffer | null] = block.get(after) ?? [null, null];
+      if (text !== null) yield text;
       after = last;
     }
   } finally {

@@ -49,6 +49,9 @@ function linkBlob(id: string, position: number, one: string): void {
     .run(id, position, one, 'k', 'e');
 }
 
+const textsOf = (pieces: Iterable<Uint8Array>): string[] =>
+  [...pieces].map((piece) => Buffer.from(piece).toString());
+
 describe('lists of images', () => {
   it('have their layers as JSON in the very form and order of the objects', () => {
     sealedVolume(store, { id: 'vol-1' });
@@ -142,13 +145,13 @@ describe('lists of blobs', () => {
         timeText(blob.usedAt),
       ].join('  '),
     );
-    assert.deepEqual([...listBlobLines(store.db)].join('\n').split('\n'), lines);
+    assert.deepEqual(textsOf(listBlobLines(store.db)).join('\n').split('\n'), lines);
     const objects = blobs.map((blob) => ({
       ...blob,
       createdAt: timeText(blob.createdAt),
       usedAt: timeText(blob.usedAt),
     }));
-    const json = `[${[...listBlobsAsJson(store.db)].join(',')}]`;
+    const json = `[${textsOf(listBlobsAsJson(store.db)).join(',')}]`;
     assert.deepEqual(JSON.parse(json), objects);
     assert.equal(json.replaceAll(',\n  ', ','), JSON.stringify(objects));
   });
@@ -157,11 +160,16 @@ describe('lists of blobs', () => {
     for (let n = 0; n < 600; n++) store.blobs.record(source, layer(n), blob(n), n);
     const other = store.reopen();
     const texts = listBlobLines(store.db)[Symbol.iterator]();
-    const first: string = texts.next().value;
+    const first: Uint8Array = texts.next().value;
     other.db.exec('DELETE FROM blob_sources; DELETE FROM blobs');
-    const rest: string[] = [];
+    const rest: Uint8Array[] = [];
     for (let text = texts.next(); text.done !== true; text = texts.next()) rest.push(text.value);
-    assert.equal([first, ...rest].join('\n').split('\n').length, 600);
+    assert.equal(
+      textsOf([first, ...rest])
+        .join('\n')
+        .split('\n').length,
+      600,
+    );
     for (const _ of listBlobLines(store.db)) assert.fail('there is none any more');
     assert.equal(store.db.inTransaction, false);
     assert.equal(store.db.prepare('SELECT count(*) FROM temp.sqlite_schema').pluck().get(), 0);
