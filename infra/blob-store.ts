@@ -10,7 +10,7 @@ import { type Measured, openJournal } from './blob/journal.ts';
 import { fetchPartial, type PartialPaths, unlinkPartial } from './blob/partial.ts';
 import { measureWhole } from './blob/whole.ts';
 import { errnoOf, fileError, syncDir, unlinkIfThere } from './durable.ts';
-import type { SharedRing } from './layer/ring.ts';
+import type { SharedRing } from './layer/ring-memory.ts';
 import type { RangeSource } from './object-source.ts';
 
 /**

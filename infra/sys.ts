@@ -10,4 +10,5 @@ export { check } from './sys/libc.ts';
 export * from './sys/mounts.ts';
 export * from './sys/paths.ts';
 export * from './sys/process.ts';
+export * from './sys/sha256.ts';
 export * from './sys/xattr.ts';

@@ -5,7 +5,8 @@ import { mediaTypeOf } from '#core/image';
 import type { Limits } from '#core/limits';
 import { errnoOf, fileError } from '../durable.ts';
 import { createInflater, type RawSink } from '../layer/inflate.ts';
-import { RingStopped, RingWriter, type SharedRing } from '../layer/ring.ts';
+import { RingStopped, RingWriter } from '../layer/ring.ts';
+import type { SharedRing } from '../layer/ring-memory.ts';
 import type { Measured } from './journal.ts';
 
 /**
@@ -20,25 +21,19 @@ export function* measure(
   ring: SharedRing | null = null,
 ): Generator<void, Measured> {
   const digest = createHash('sha256');
-  const diffId = createHash('sha256');
-  const place = ring === null ? scratch() : tapInto(new RingWriter(ring));
-  const inflater = createInflater(limits, {
-    room: () => place.room(),
-    filled(raw) {
-      diffId.update(raw);
-      place.filled(raw);
-    },
-  });
+  const place = ring === null ? scratch() : tapInto(new RingWriter(ring, { sum: true }));
+  const inflater = createInflater(limits, place);
   try {
     for (const chunk of stored) {
       digest.update(chunk);
       yield* inflater.write(chunk);
     }
     const { compression, storedBytes, rawBytes } = yield* inflater.end();
+    const diffId = place.sum();
     place.end();
     return {
       digest: digestOfHex(digest.digest('hex')),
-      diffId: digestOfHex(diffId.digest('hex')) as string as DiffId,
+      diffId: digestOfHex(diffId) as string as DiffId,
       size: storedBytes,
       rawSize: rawBytes,
       mediaType: mediaTypeOf(compression),
@@ -51,7 +46,10 @@ export function* measure(
   }
 }
 
+/** Where raw bytes go; they are hashed there. */
 interface Place extends RawSink {
+  /** The SHA-256 of all of them, in hex. */
+  sum(): string;
   end(): void;
   fail(): void;
 }
@@ -61,31 +59,38 @@ const scratchBytes = 256 * 1024;
 /** For raw bytes that nobody wants. */
 function scratch(): Place {
   const room = Buffer.allocUnsafe(scratchBytes);
-  return { room: () => room, filled: () => {}, end: () => {}, fail: () => {} };
+  const hash = createHash('sha256');
+  return {
+    room: () => room,
+    filled: (raw) => hash.update(raw),
+    sum: () => hash.digest('hex'),
+    end: () => {},
+    fail: () => {},
+  };
 }
 
 /** A ring whose reader may go away: what is measured does not depend on it. */
 function tapInto(writer: RingWriter): Place {
-  const tap: Place = {
-    room: () => writer.reserve(),
-    filled: (raw) => writer.commit(raw.length),
-    end: () => writer.end(),
-    fail: () => writer.fail(),
-  };
-  let place = tap;
+  let aside: Buffer | null = null;
   return {
     room() {
+      if (aside !== null) return aside;
       try {
-        return place.room();
+        return writer.reserve();
       } catch (error) {
         if (!(error instanceof RingStopped)) throw error;
-        place = scratch();
-        return place.room();
+        writer.leave();
+        aside = Buffer.allocUnsafe(scratchBytes);
+        return aside;
       }
     },
-    filled: (raw) => place.filled(raw),
-    end: () => place.end(),
-    fail: () => place.fail(),
+    filled(raw) {
+      if (aside === null) writer.commit(raw.length);
+      else writer.addToSum(raw);
+    },
+    sum: () => writer.sum(),
+    end: () => writer.end(),
+    fail: () => writer.fail(),
   };
 }
 

@@ -1,7 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
 import { type ErrorRecord, fromErrorRecord } from '#core/errors';
 import type { Limits } from '#core/limits';
-import type { SharedRing } from '../layer/ring.ts';
+import type { SharedRing } from '../layer/ring-memory.ts';
 import { wholeFile } from '../layer/stored.ts';
 import { besideModule, inThread } from '../threads.ts';
 import { extendTo, finishGrowth, makeGrowth, type SharedGrowth, stopGrowth } from './growing.ts';

@@ -1,7 +1,8 @@
 import { type ErrorRecord, toErrorRecord } from '#core/errors';
 import type { ApplyLimits } from '../layer/apply.ts';
 import type { LayerWarning } from '../layer/report.ts';
-import { RingReader, type SharedRing, stopRing } from '../layer/ring.ts';
+import { RingReader } from '../layer/ring.ts';
+import { type SharedRing, stopRing } from '../layer/ring-memory.ts';
 import { BlockReader } from '../layer/source.ts';
 import type { ImageTarget } from './apply.ts';
 import { finishPart, makePart } from './part.ts';

@@ -2,7 +2,8 @@ import { type ErrorRecord, toErrorRecord } from '#core/errors';
 import { applyToImage, type ImageTarget } from '../erofs/apply.ts';
 import { type ApplyLimits, type ApplyTarget, applyLayer } from './apply.ts';
 import type { LayerWarning } from './report.ts';
-import { RingBroken, RingReader, RingStopped, type SharedRing } from './ring.ts';
+import { RingBroken, RingReader, RingStopped } from './ring.ts';
+import type { SharedRing } from './ring-memory.ts';
 import { BlockReader } from './source.ts';
 
 export interface ApplyJob {

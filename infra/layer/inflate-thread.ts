@@ -1,9 +1,9 @@
-import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import { toErrorRecord, unrecoverable } from '#core/errors';
 import { errnoOf, fileError } from '../durable.ts';
 import { createInflater, type Inflated, type InflateLimits, toEnd } from './inflate.ts';
-import { RingStopped, RingWriter, type SharedRing } from './ring.ts';
+import { RingStopped, RingWriter } from './ring.ts';
+import type { SharedRing } from './ring-memory.ts';
 import { wholeFile } from './stored.ts';
 
 export interface InflateJob {
@@ -21,14 +21,12 @@ export type InflateAnswer =
   | { ok: false; error: null };
 
 function inflate(job: InflateJob, writer: RingWriter): Inflated {
-  const hash = job.diffId === null ? null : createHash('sha256');
   let seen = 0;
   const inflater = createInflater(job.limits, {
     room: () => writer.reserve(),
     filled(raw) {
       seen += raw.length;
       if (job.rawSize !== null && seen > job.rawSize) throw wrongSize(job, seen);
-      hash?.update(raw);
       writer.commit(raw.length);
     },
   });
@@ -37,7 +35,7 @@ function inflate(job: InflateJob, writer: RingWriter): Inflated {
     for (const chunk of wholeFile(fd)) toEnd(inflater.write(chunk));
     const inflated = toEnd(inflater.end());
     if (job.rawSize !== null && inflated.rawBytes !== job.rawSize) throw wrongSize(job, inflated.rawBytes);
-    if (hash !== null) compare(job, `sha256:${hash.digest('hex')}`);
+    if (job.diffId !== null) compare(job, `sha256:${writer.sum()}`);
     return inflated;
   } finally {
     inflater.destroy();
@@ -67,7 +65,7 @@ const named = (error: unknown, { blobPath }: InflateJob): unknown =>
 
 /** In a thread of its own: reads a blob, inflates it into the ring and hashes the raw bytes. */
 export function run(job: InflateJob): InflateAnswer {
-  const writer = new RingWriter(job.ring);
+  const writer = new RingWriter(job.ring, { sum: job.diffId !== null });
   try {
     const inflated = inflate(job, writer);
     writer.end();

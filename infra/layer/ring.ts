@@ -1,55 +1,21 @@
+import {
+  consumed,
+  ended,
+  failed,
+  lengths,
+  produced,
+  type SharedRing,
+  slotBytes,
+  slots,
+  state,
+  stop,
+  summed,
+  wake,
+  wakeReader,
+  wakeWriter,
+} from './ring-memory.ts';
+import { RingSum } from './ring-sum.ts';
 import type { ByteSource } from './source.ts';
-
-/**
- * A ring of slots in shared memory: one thread inflates into it, another reads raw tar out of it
- * without copying and without an event loop. Slots are filled to the brim but for the last, so blocks
- * of 512 bytes never straddle two.
- */
-export const slotBytes = 256 * 1024;
-const slots = 16;
-
-const produced = 0;
-const consumed = 1;
-const state = 2;
-const stop = 3;
-// Each side sleeps on a counter that whoever changes something for it moves on first: a change
-// between its last look and its sleep is then never slept through.
-const wakeReader = 4;
-const wakeWriter = 5;
-const lengths = 6;
-
-const ended = 1;
-const failed = 2;
-
-export interface SharedRing {
-  control: SharedArrayBuffer;
-  data: SharedArrayBuffer;
-  /** Two counters for whoever watches: entries begun, raw bytes taken. */
-  progress: SharedArrayBuffer;
-}
-
-/** Shared memory goes only when every thread has collected it, and few objects refer to much: so it is kept. */
-const spare: SharedRing[] = [];
-const spareMax = 8;
-
-/** A ring, empty. Whoever takes it gives it back when both threads have left it, or lets it be. */
-export function takeRing(): SharedRing {
-  const used = spare.pop();
-  if (used === undefined)
-    return {
-      control: new SharedArrayBuffer(4 * (lengths + slots)),
-      data: new SharedArrayBuffer(slots * slotBytes),
-      progress: new SharedArrayBuffer(16),
-    };
-  new Int32Array(used.control).fill(0);
-  new BigInt64Array(used.progress).fill(0n);
-  return used;
-}
-
-/** The next layer may have the ring: no thread uses it any more. */
-export function giveBack(ring: SharedRing): void {
-  if (spare.length < spareMax) spare.push(ring);
-}
 
 /** Thrown on both sides once `stopRing` was called. */
 export class RingStopped extends Error {
@@ -61,27 +27,25 @@ export class RingBroken extends Error {
   override readonly name = 'RingBroken';
 }
 
-/** Asks both threads to stop at the next byte or entry. Callable from any thread. */
-export function stopRing(ring: SharedRing): void {
-  const control = new Int32Array(ring.control);
-  Atomics.store(control, stop, 1);
-  wake(control, wakeReader);
-  wake(control, wakeWriter);
-}
+/**
+ * Whoever sleeps is woken for so many slots at once: for each one by itself, both threads would spend more on
+ * falling asleep and waking up. They are far fewer than the ring has, so nobody sleeps on the rest.
+ */
+const wakeSlots = 4;
 
-function wake(control: Int32Array, who: number): void {
-  Atomics.add(control, who, 1);
-  Atomics.notify(control, who);
-}
-
+/** The thread that fills a ring. It ends with `end` or `fail`, and nothing may be called then. */
 export class RingWriter {
   readonly #control: Int32Array;
   readonly #data: Buffer;
+  readonly #sum: RingSum;
   #filled = 0;
 
-  constructor(ring: SharedRing) {
+  /** With `sum`, the bytes are hashed as well, by this thread or by the reader's. */
+  constructor(ring: SharedRing, { sum }: { sum: boolean }) {
     this.#control = new Int32Array(ring.control);
     this.#data = Buffer.from(ring.data);
+    this.#sum = new RingSum(ring);
+    this.#sum.begin(sum);
   }
 
   /** The free part of the current slot, to fill in place; waits until the reader has left it. */
@@ -90,8 +54,9 @@ export class RingWriter {
     for (;;) {
       const seen = Atomics.load(this.#control, wakeWriter);
       if (Atomics.load(this.#control, stop) !== 0) throw new RingStopped();
-      if (index - Atomics.load(this.#control, consumed) < slots) break;
-      Atomics.wait(this.#control, wakeWriter, seen);
+      const left = Math.min(Atomics.load(this.#control, consumed), Atomics.load(this.#control, summed));
+      if (index - left < slots) break;
+      if (!this.#sum.step()) Atomics.wait(this.#control, wakeWriter, seen);
     }
     const start = (index % slots) * slotBytes;
     return this.#data.subarray(start + this.#filled, start + slotBytes);
@@ -103,12 +68,23 @@ export class RingWriter {
     if (this.#filled === slotBytes) this.#pass();
   }
 
-  #pass(): void {
-    const index = Atomics.load(this.#control, produced);
-    Atomics.store(this.#control, lengths + (index % slots), this.#filled);
+  /** After `RingStopped`: further bytes go past the ring, and only into the sum (`addToSum`). */
+  leave(): void {
+    this.#sum.settle();
+    const start = (Atomics.load(this.#control, produced) % slots) * slotBytes;
+    this.#sum.add(this.#data.subarray(start, start + this.#filled));
     this.#filled = 0;
-    Atomics.store(this.#control, produced, index + 1);
-    wake(this.#control, wakeReader);
+  }
+
+  addToSum(bytes: Buffer): void {
+    this.#sum.add(bytes);
+  }
+
+  /** The SHA-256 of all bytes, in hex; no more may come. */
+  sum(): string {
+    if (this.#filled > 0) this.#pass();
+    this.#sum.settle();
+    return this.#sum.hex();
   }
 
   end(): void {
@@ -121,16 +97,27 @@ export class RingWriter {
     this.#finish(failed);
   }
 
+  #pass(): void {
+    const index = Atomics.load(this.#control, produced);
+    Atomics.store(this.#control, lengths + (index % slots), this.#filled);
+    this.#filled = 0;
+    Atomics.store(this.#control, produced, index + 1);
+    if ((index + 1) % wakeSlots === 0) wake(this.#control, wakeReader);
+  }
+
   #finish(how: number): void {
     Atomics.store(this.#control, state, how);
     wake(this.#control, wakeReader);
+    this.#sum.close();
   }
 }
 
+/** The thread that empties a ring. */
 export class RingReader implements ByteSource {
   readonly #control: Int32Array;
   readonly #data: Buffer;
   readonly #progress: BigInt64Array;
+  readonly #sum: RingSum;
   #slot: Buffer | null = null;
   #at = 0;
   #taken = 0;
@@ -139,6 +126,7 @@ export class RingReader implements ByteSource {
     this.#control = new Int32Array(ring.control);
     this.#data = Buffer.from(ring.data);
     this.#progress = new BigInt64Array(ring.progress);
+    this.#sum = new RingSum(ring);
   }
 
   take(max: number): Buffer {
@@ -159,7 +147,7 @@ export class RingReader implements ByteSource {
       if (Atomics.load(this.#control, produced) > index) break;
       if (how === failed) throw new RingBroken();
       if (how === ended) return null;
-      Atomics.wait(this.#control, wakeReader, seen);
+      if (!this.#sum.step()) Atomics.wait(this.#control, wakeReader, seen);
     }
     const length = Atomics.load(this.#control, lengths + (index % slots));
     const start = (index % slots) * slotBytes;
@@ -171,8 +159,8 @@ export class RingReader implements ByteSource {
     this.#taken += this.#slot?.length ?? 0;
     Atomics.store(this.#progress, 1, BigInt(this.#taken));
     this.#slot = null;
-    Atomics.add(this.#control, consumed, 1);
-    wake(this.#control, wakeWriter);
+    const left = Atomics.add(this.#control, consumed, 1) + 1;
+    if (left % wakeSlots === 0) wake(this.#control, wakeWriter);
   }
 
   /** Called between entries: leaves the count for watchers, and throws once a stop is asked for. */
@@ -184,10 +172,4 @@ export class RingReader implements ByteSource {
   throwIfStopped(): void {
     if (Atomics.load(this.#control, stop) !== 0) throw new RingStopped();
   }
-}
-
-/** Entries begun and raw bytes taken so far. */
-export function readProgress(ring: SharedRing): { entries: number; rawBytes: number } {
-  const counters = new BigInt64Array(ring.progress);
-  return { entries: Number(Atomics.load(counters, 0)), rawBytes: Number(Atomics.load(counters, 1)) };
 }

@@ -1,7 +1,8 @@
 import { type ErrorRecord, toErrorRecord } from '#core/errors';
 import type { ApplyLimits, ApplyTarget } from './apply.ts';
 import type { LayerWarning } from './report.ts';
-import { RingReader, type SharedRing, stopRing } from './ring.ts';
+import { RingReader } from './ring.ts';
+import { type SharedRing, stopRing } from './ring-memory.ts';
 import { BlockReader } from './source.ts';
 import { makeTreePart, settleTreePart } from './tree-part.ts';
 

@@ -10,7 +10,7 @@ import type { ApplyTarget } from './apply.ts';
 import type { ApplyAnswer, ApplyJob } from './apply-thread.ts';
 import type { InflateAnswer, InflateJob } from './inflate-thread.ts';
 import type { LayerWarning, WarningCode } from './report.ts';
-import { giveBack, readProgress, type SharedRing, stopRing, takeRing } from './ring.ts';
+import { giveBack, readProgress, type SharedRing, stopRing, takeRing } from './ring-memory.ts';
 
 export interface UnpackOptions {
   /** The layer as stored, compressed or not. */

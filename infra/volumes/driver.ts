@@ -1,6 +1,6 @@
 import type { Digest } from '#core/ids';
 import type { Limits } from '#core/limits';
-import type { SharedRing } from '../layer/ring.ts';
+import type { SharedRing } from '../layer/ring-memory.ts';
 
 /**
  * The contract between flyd and whatever keeps root filesystems on a host.

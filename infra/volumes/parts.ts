@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { type Digest, hexOf } from '#core/ids';
 import type { Limits } from '#core/limits';
 import { errnoOf, fileError } from '../durable.ts';
-import { giveBack, type SharedRing, stopRing, takeRing } from '../layer/ring.ts';
+import { giveBack, type SharedRing, stopRing, takeRing } from '../layer/ring-memory.ts';
 import type { LayerParts, PartMaking } from './driver.ts';
 import { ensurePrivate } from './folders.ts';
 

@@ -48,7 +48,7 @@ describe('parts that are trees', {
     );
 
   function feed(making: PartMaking, raw: Buffer, end: 'end' | 'fail' = 'end'): void {
-    const writer = new RingWriter(making.ring);
+    const writer = new RingWriter(making.ring, { sum: true });
     try {
       for (let at = 0; at < raw.length; ) {
         const bytes = raw.copy(writer.reserve(), 0, at);
