@@ -40,7 +40,7 @@ export function applyToImage(
     const area = new DataArea(fd, blockBytes);
     const all: Taken[] = [];
     takeIn(blocks, area, limits, report, onEntry, (taken) => all.push(taken));
-    return settle(fd, area, all, target, limits, report);
+    return settle(fd, area, [all], target, limits, report);
   } finally {
     fs.closeSync(fd);
   }
@@ -52,11 +52,11 @@ export interface Taken {
   data: FileData | null;
 }
 
-/** Gives entries their names over the layers below, and makes the image whole. */
+/** Gives entries, in batches, their names over the layers below, and makes the image whole. */
 export function settle(
   fd: number,
   area: DataArea,
-  all: readonly Taken[],
+  batches: Iterable<readonly Taken[]>,
   target: ImageTarget,
   limits: ApplyLimits,
   report: Report,
@@ -67,10 +67,11 @@ export function settle(
     let data: FileData | null = null;
     const maker = new ImageMaker(tree, area, report, () => data ?? noData);
     const applier = new Applier({ tree, maker, report, limits }, limits);
-    for (const taken of all) {
-      data = taken.data;
-      applier.apply(taken.entry);
-    }
+    for (const batch of batches)
+      for (const taken of batch) {
+        data = taken.data;
+        applier.apply(taken.entry);
+      }
     maker.finish();
     const root = makeImageNode({ type: 'dir', ...implicit });
     root.children.set(rootName, tree.folder(tree.root));

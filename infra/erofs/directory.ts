@@ -1,25 +1,25 @@
 import { blockBytes, direntBytes } from './format.ts';
 
-export interface Dirent {
-  name: Buffer;
-  /** Where its inode is; known only when all are placed. */
-  nid: () => number;
+export interface Dirent<Inode> {
+  /** Bytes as latin1: such strings are ordered as their bytes are. */
+  name: string;
+  inode: Inode;
   type: number;
 }
 
 /** The entries of a directory, in the order and the blocks in which EROFS wants them. */
-export interface DirectoryLayout {
-  blocks: readonly (readonly Dirent[])[];
+export interface DirectoryLayout<Inode> {
+  blocks: readonly (readonly Dirent<Inode>[])[];
   /** Bytes of the last block that count. */
   tailBytes: number;
   sizeBytes: number;
 }
 
 /** Sorts entries by their bytes and fills blocks with as many as fit; each block stands for itself. */
-export function layOutDirectory(entries: Dirent[]): DirectoryLayout {
-  entries.sort((a, b) => Buffer.compare(a.name, b.name));
-  const blocks: Dirent[][] = [];
-  let block: Dirent[] = [];
+export function layOutDirectory<Inode>(entries: Dirent<Inode>[]): DirectoryLayout<Inode> {
+  entries.sort((a, b) => (a.name < b.name ? -1 : 1));
+  const blocks: Dirent<Inode>[][] = [];
+  let block: Dirent<Inode>[] = [];
   let bytes = 0;
   for (const entry of entries) {
     const more = direntBytes + entry.name.length;
@@ -35,18 +35,21 @@ export function layOutDirectory(entries: Dirent[]): DirectoryLayout {
   return { blocks, tailBytes: bytes, sizeBytes: (blocks.length - 1) * blockBytes + bytes };
 }
 
-/** One block of entries: their records first, then all names. Not padded. */
-export function encodeDirectoryBlock(entries: readonly Dirent[]): Buffer {
+/** One block of entries: their records first, then all names. Not padded. `nidOf` says where an inode is. */
+export function encodeDirectoryBlock<Inode>(
+  entries: readonly Dirent<Inode>[],
+  nidOf: (inode: Inode) => number,
+): Buffer {
   let nameAt = entries.length * direntBytes;
   const bytes = Buffer.alloc(nameAt + entries.reduce((sum, { name }) => sum + name.length, 0));
-  entries.forEach(({ name, nid, type }, index) => {
+  entries.forEach(({ name, inode, type }, index) => {
     const at = index * direntBytes;
-    const place = nid();
-    bytes.writeUInt32LE(place % 2 ** 32, at);
-    bytes.writeUInt32LE(Math.floor(place / 2 ** 32), at + 4);
+    const nid = nidOf(inode);
+    bytes.writeUInt32LE(nid % 2 ** 32, at);
+    bytes.writeUInt32LE(Math.floor(nid / 2 ** 32), at + 4);
     bytes.writeUInt16LE(nameAt, at + 8);
     bytes.writeUInt8(type, at + 10);
-    name.copy(bytes, nameAt);
+    bytes.write(name, nameAt, 'latin1');
     nameAt += name.length;
   });
   return bytes;

@@ -170,15 +170,10 @@ function check(xattr: Xattr, entry: Buffer): Xattr {
 }
 
 function countLinks(root: ImageNode): void {
-  const counted = new Set<ImageNode>();
   const folders = [root];
+  const names: ImageNode[] = [];
   for (let folder = folders.pop(); folder !== undefined; folder = folders.pop())
-    for (const child of folder.children.values()) {
-      if (child.type === 'dir') folders.push(child);
-      else if (counted.has(child)) child.links++;
-      else {
-        counted.add(child);
-        child.links = 1;
-      }
-    }
+    for (const child of folder.children.values()) (child.type === 'dir' ? folders : names).push(child);
+  for (const node of names) node.links = 0;
+  for (const node of names) node.links++;
 }

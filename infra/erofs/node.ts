@@ -30,19 +30,26 @@ export type FileData =
 
 export const noData: FileData = { kind: 'run', size: 0, block: 0 };
 const nothing = Buffer.alloc(0);
+const noXattrs: ImageNode['xattrs'] = [];
+/** Of what is no directory. A map for each would be most of the memory that a tree takes. */
+const noChildren = new Map<string, ImageNode>();
 
-/** A node with the fields that its type does not use left empty. */
+/** A node with the fields that its type does not use left empty. All have one shape, which V8 wants. */
 export function makeImageNode(
-  fields: Pick<ImageNode, 'type' | 'mode' | 'uid' | 'gid' | 'mtime'> & Partial<ImageNode>,
+  given: Pick<ImageNode, 'type' | 'mode' | 'uid' | 'gid' | 'mtime'> & Partial<ImageNode>,
 ): ImageNode {
   return {
-    xattrs: [],
-    links: 1,
-    data: noData,
-    target: nothing,
-    major: 0,
-    minor: 0,
-    children: new Map(),
-    ...fields,
+    type: given.type,
+    mode: given.mode,
+    uid: given.uid,
+    gid: given.gid,
+    mtime: given.mtime,
+    xattrs: given.xattrs ?? noXattrs,
+    links: given.links ?? 1,
+    data: given.data ?? noData,
+    target: given.target ?? nothing,
+    major: given.major ?? 0,
+    minor: given.minor ?? 0,
+    children: given.children ?? (given.type === 'dir' ? new Map() : noChildren),
   };
 }

@@ -47,7 +47,7 @@ interface Placed {
   number: number;
   xattrs: Buffer;
   /** Of a directory. */
-  directory: DirectoryLayout | null;
+  directory: DirectoryLayout<ImageNode> | null;
   /** Blocks before the metadata that belong to a directory: how many, and where the first is. */
   blocks: number;
   firstBlock: number;
@@ -63,9 +63,10 @@ export function finishImage(fd: number, area: DataArea, root: ImageNode, uuid: B
   area.pad(blockBytes);
   const placed = place(root, area.offset / blockBytes);
   const all = [...placed.values()];
+  const nidOf = (node: ImageNode): number => (placed.get(node)?.at ?? 0) / slotBytes;
   for (const { directory, blocks } of all)
     for (let index = 0; index < blocks; index++) {
-      area.append(encodeDirectoryBlock(directory?.blocks[index] ?? []));
+      area.append(encodeDirectoryBlock(directory?.blocks[index] ?? [], nidOf));
       area.pad(blockBytes);
     }
   const metaBlock = area.offset / blockBytes;
@@ -74,7 +75,7 @@ export function finishImage(fd: number, area: DataArea, root: ImageNode, uuid: B
     area.zeros(metaAt + entry.at - area.offset);
     area.append(encodeInode(entry));
     area.append(entry.xattrs);
-    area.append(inlineOf(entry));
+    area.append(inlineOf(entry, nidOf));
   }
   area.pad(blockBytes);
   area.flush();
@@ -101,7 +102,7 @@ function place(root: ImageNode, firstBlock: number): Map<ImageNode, Placed> {
   for (let next = stack.pop(); next !== undefined; next = stack.pop()) {
     const { node, parent } = next;
     if (placed.has(node)) continue;
-    const entry = describe(node, parent, placed);
+    const entry = describe(node, parent);
     entry.number = placed.size + 1;
     entry.at = placeFor(entry, at);
     at = entry.at + inodeBytes + entry.xattrs.length + inlineBytes(entry);
@@ -113,23 +114,31 @@ function place(root: ImageNode, firstBlock: number): Map<ImageNode, Placed> {
   return placed;
 }
 
-function describe(node: ImageNode, parent: ImageNode, placed: ReadonlyMap<ImageNode, Placed>): Placed {
+function describe(node: ImageNode, parent: ImageNode): Placed {
   const xattrs = encodeXattrs(node.xattrs);
-  const base = { node, at: 0, number: 0, xattrs, firstBlock: 0 };
-  if (node.type !== 'dir') return { ...base, directory: null, blocks: 0, links: node.links };
-  const nidOf = (of: ImageNode) => () => (placed.get(of)?.at ?? 0) / slotBytes;
-  const entries: Dirent[] = [
-    { name: Buffer.from('.'), nid: nidOf(node), type: fileTypes.dir },
-    { name: Buffer.from('..'), nid: nidOf(parent), type: fileTypes.dir },
+  const placed: Placed = {
+    node,
+    at: 0,
+    number: 0,
+    xattrs,
+    directory: null,
+    blocks: 0,
+    firstBlock: 0,
+    links: node.links,
+  };
+  if (node.type !== 'dir') return placed;
+  const entries: Dirent<ImageNode>[] = [
+    { name: '.', inode: node, type: fileTypes.dir },
+    { name: '..', inode: parent, type: fileTypes.dir },
   ];
   let links = 2;
   for (const [name, child] of node.children) {
     if (child.type === 'dir') links++;
-    entries.push({ name: Buffer.from(name, 'latin1'), nid: nidOf(child), type: fileTypes[child.type] });
+    entries.push({ name, inode: child, type: fileTypes[child.type] });
   }
   const directory = layOutDirectory(entries);
   const blocks = directory.blocks.length - (directory.tailBytes <= inlineBytesMax ? 1 : 0);
-  return { ...base, directory, blocks, links };
+  return Object.assign(placed, { directory, blocks, links });
 }
 
 /** The first slot from `at` on where what is inline does not cross a block, which the kernel refuses. */
@@ -149,20 +158,24 @@ function inlineBytes({ node, directory, blocks }: Placed): number {
   return node.type === 'file' && node.data.kind === 'chunks' ? node.data.blocks.length * 4 : 0;
 }
 
-function inlineOf(entry: Placed): Buffer {
+function inlineOf(entry: Placed, nidOf: (node: ImageNode) => number): Buffer {
   const { node, directory, blocks } = entry;
-  if (inlineBytes(entry) === 0) return Buffer.alloc(0);
-  if (directory !== null) return encodeDirectoryBlock(directory.blocks[blocks] ?? []);
+  if (inlineBytes(entry) === 0) return nothing;
+  if (directory !== null) return encodeDirectoryBlock(directory.blocks[blocks] ?? [], nidOf);
   if (node.type === 'symlink' || node.data.kind !== 'chunks') return node.target;
   const list = Buffer.alloc(node.data.blocks.length * 4);
   for (const [index, block] of node.data.blocks.entries()) list.writeUInt32LE(block, index * 4);
   return list;
 }
 
+const nothing = Buffer.alloc(0);
+const inode = Buffer.alloc(inodeBytes);
+
+/** Good until the next one. */
 function encodeInode(entry: Placed): Buffer {
   const { node, xattrs, number, links } = entry;
   const { layout, size, where } = dataOf(entry);
-  const bytes = Buffer.alloc(inodeBytes);
+  const bytes = inode.fill(0);
   bytes.writeUInt16LE(formatOf(layout), 0);
   bytes.writeUInt16LE(xattrCount(xattrs.length), 2);
   bytes.writeUInt16LE(typeBits[node.type] | node.mode, 4);

@@ -15,9 +15,11 @@ export function holdsXattr({ name, value }: Xattr): boolean {
   return split !== null && split.suffix.length <= suffixBytesMax && value.length <= valueBytesMax;
 }
 
+const nothing = Buffer.alloc(0);
+
 /** The xattrs of one inode as stored behind it; empty for none. Each must be one that `holdsXattr`. */
 export function encodeXattrs(xattrs: readonly Xattr[]): Buffer {
-  if (xattrs.length === 0) return Buffer.alloc(0);
+  if (xattrs.length === 0) return nothing;
   const pieces: Uint8Array[] = [Buffer.alloc(xattrHeaderBytes)]; // no name filter, none that are shared
   for (const { name, value } of xattrs) {
     const split = splitName(name);
