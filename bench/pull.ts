@@ -1,7 +1,7 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { installed } from './installed.ts';
@@ -27,7 +27,8 @@ const usage = `usage: npm run bench:pull -- [option...]
   --erofs-utils DIR a folder with mkfs.erofs of erofs-utils 1.7 or newer, for containerd's EROFS snapshotter
   --work DIR        where trees are made (default: bench/out); on the file system that counts
 
-Needs root. Each pull is synced within its time; then caches are dropped and the whole tree is read.
+Needs root. Before each pull what is served and the programs are read into the page cache, which is empty
+else. Each pull is synced within its time; then caches are dropped and the whole tree is read.
 Newer peers than Debian 12's: scripts/from-unstable DIR containerd (then --containerd DIR/usr/bin), and
 scripts/from-unstable --with-libraries DIR erofs-utils (then --erofs-utils DIR/run).`;
 
@@ -61,6 +62,8 @@ const cores = shareCores(availableParallelism(), values.cores === undefined ? nu
 
 console.log('building what is published ...');
 execFileSync(process.execPath, [join(root, 'scripts/build.ts')], { cwd: root, stdio: 'ignore' });
+const peers = ['containerd', 'ctr'].map((name) => join(values.containerd, name));
+const natives = ['better-sqlite3', 'koffi'].map((name) => join(root, 'node_modules', name));
 const line = values.netem ? await slowLine(20, 1e9) : loopback;
 const work = mkdtempSync(join(values.work ?? out, 'pull-'));
 try {
@@ -68,7 +71,10 @@ try {
   try {
     console.log(`${line.note}; ${cores.note}; ${servers.speeds}`);
     const { layersOf, layout } = forms;
-    const places = { root, flyd: installed(root, work), ...servers, layout, layersOf, cores: cores.subjects };
+    const flyd = installed(root, work);
+    const programs = [process.execPath, dirname(dirname(flyd)), ...natives, ...peers, '/usr/bin/tar'];
+    const warm = [forms.s3, layout, ...programs].filter((path) => existsSync(path));
+    const places = { root, flyd, ...servers, layout, layersOf, cores: cores.subjects, warm };
     const peer = { folder: values.containerd, erofsUtils: values['erofs-utils'] ?? null };
     const all = subjectsOf(name, places, peer);
     for (const one of all) if (typeof one === 'string') console.log(`not compared with ${one}`);
@@ -77,7 +83,7 @@ try {
       .filter((one) => typeof one !== 'string')
       .filter((one) => !values.netem || one.fetches)
       .filter((one) => wanted.some((text) => one.name.includes(text)));
-    const results = await compare(subjects, { rounds, work, line });
+    const results = await compare(subjects, { rounds, work, line, warm });
     const suffixes = [
       name === 'cold' ? '' : `-${name}`,
       values.netem ? '-netem' : '',

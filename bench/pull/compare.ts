@@ -7,11 +7,12 @@ import type { Subject } from './subjects.ts';
 
 /**
  * Lets each subject pull into a folder of its own below `work`, round after round, so that what else the
- * machine does hits all alike. After each pull caches are dropped and the whole tree is read.
+ * machine does hits all alike. What is served and the programs (`warm`) are in the page cache, nothing else is.
+ * After each pull caches are dropped and the whole tree is read.
  */
 export async function compare(
   subjects: readonly Subject[],
-  { rounds, work, line }: { rounds: number; work: string; line: Line },
+  { rounds, work, line, warm }: { rounds: number; work: string; line: Line; warm: readonly string[] },
 ): Promise<Result[]> {
   const noted = new Map<string, { subject: Subject; unit: string; list: number[]; title: string }>();
   const note = (subject: Subject, title: string, unit: string, value: number | null): void => {
@@ -25,7 +26,7 @@ export async function compare(
     for (const subject of subjects) {
       const place = join(work, `${round}-${subject.name.replace(/\W+/g, '-')}`);
       mkdirSync(place);
-      dropCaches();
+      dropCaches(warm);
       const watched = await line.watch();
       const pulled = await subject.pull(place);
       const came = watched();

@@ -1,6 +1,6 @@
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Taken, timed, versionOf } from './run.ts';
+import { dropCaches, type Taken, timed, versionOf } from './run.ts';
 
 /** Something that makes a tree of an image's layers, from where they are served to all of it on the disk. */
 export interface Subject {
@@ -34,6 +34,8 @@ export interface Places {
   /** The processors for what is measured; null: all. */
   cores: string | null;
   layersOf(family: string): readonly string[];
+  /** What stays in the page cache. */
+  warm: readonly string[];
 }
 
 /** What is pulled, and what was pulled before it into the same state directory, unmeasured. */
@@ -51,7 +53,7 @@ export const named = (name: string, { title }: Task): string =>
 
 /** flyd as it is published, with one of its drivers: fetched, verified, activated; what it made is synced. */
 export function flydSubject(places: Places, driver: string, task: Task): Subject {
-  const { root, flyd, endpoint, access, keys, registry, cores } = places;
+  const { root, flyd, endpoint, access, keys, registry, cores, warm } = places;
   const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
   return {
     name: named(`flyd ${driver}`, task),
@@ -68,7 +70,7 @@ export function flydSubject(places: Places, driver: string, task: Task): Subject
       const settings = { env: keys, cores };
       if (task.before !== undefined) {
         timed(pull(task.before, '--no-activate'), settings);
-        timed('sync; echo 3 > /proc/sys/vm/drop_caches');
+        dropCaches(warm);
       }
       const taken = timed(`${pull(task.family, '--json')} > ${work}/pull.json`, settings);
       const { activation } = JSON.parse(readFileSync(join(work, 'pull.json'), 'utf8')) as {
