@@ -8,6 +8,9 @@ for (const [name, number] of Object.entries(constants.errno)) {
   if (name !== 'EWOULDBLOCK' && name !== 'ENOTSUP') names.set(number, name);
 }
 
+// Node leaves it out. mount(2) gives it for a file where the kernel wants a block device (errno(3)).
+names.set(15, 'ENOTBLK');
+
 /** The symbol of a Linux error number: `ENOENT` for 2. */
 export const errnoName = (errno: number): string => names.get(errno) ?? `E${errno}`;
 

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -7,10 +7,11 @@ import { checkout, type Outcome, runVm } from '../vm/guest.ts';
 import { diskBytes, type PowerDriver } from './machine.ts';
 import type { Verdict } from './plan.ts';
 import { makeBucket } from './scenario.ts';
+import { readVerdicts } from './verdicts.ts';
 
 /**
- * Records in a guest what flyd writes, and replays it with the power cut. The overlay driver is replayed
- * on this host, in a network and a mount namespace of its own; the devmapper driver in guests.
+ * Records in a guest what flyd writes, and replays it with the power cut: the devmapper driver in guests,
+ * the others on this host, in a network and a mount namespace of their own.
  */
 export interface Campaign {
   /** Has the bucket, and a folder for each recording with its log, what was told, and the verdicts. */
@@ -94,7 +95,7 @@ export async function replayInGuest(
   return verdictsOf(campaign, name);
 }
 
-/** Replays on this host: root, loop devices, ext4 and overlayfs must be there. */
+/** Replays on this host: root, loop devices, overlayfs and the file systems must be there. */
 export async function replayHere(
   campaign: Campaign,
   { name, driver }: Recording,
@@ -128,12 +129,7 @@ export async function replayHere(
   return verdictsOf(campaign, name);
 }
 
-export function verdictsOf({ folder }: Campaign, name: string): Verdict[] {
-  const path = join(folder, name, 'verdicts');
-  if (!existsSync(path)) return [];
-  const lines = readFileSync(path, 'utf8').split('\n');
-  return lines.filter((line) => line !== '').map((line) => JSON.parse(line) as Verdict);
-}
+export const verdictsOf = ({ folder }: Campaign, name: string): Verdict[] => readVerdicts(join(folder, name));
 
 function replayCommand(
   driver: PowerDriver,

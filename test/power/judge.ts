@@ -26,6 +26,10 @@ export function judge(machine: Machine, told: Told, marks: readonly string[]): s
 export const expectedFailure = (told: Told, marks: readonly string[]): boolean =>
   told.reports[countOf(marks)]?.status === 'failed';
 
+/** The name of the operation that was under way. */
+export const stepUnderWay = (told: Told, marks: readonly string[]): string =>
+  told.reports[countOf(marks)]?.step ?? 'the end';
+
 const countOf = (marks: readonly string[]): number =>
   marks.filter((mark) => mark.startsWith('report-')).length;
 

@@ -5,16 +5,19 @@ import { join } from 'node:path';
 /**
  * The one disk of a machine that loses its power: the file system of the state directory and, for the
  * devmapper driver, the thin pool's metadata and data, as parts of it, so that the order of writes over
- * all three is known. Only tools of the system touch it.
+ * all three is known. For the btrfs driver that file system is a btrfs. Only tools of the system touch it.
  */
 const MiB = 1024 * 1024;
 const sectorBytes = 512;
-export const drivers = ['devmapper', 'overlay'] as const;
+export const drivers = ['devmapper', 'overlay', 'erofs', 'btrfs'] as const;
 export type PowerDriver = (typeof drivers)[number];
 export type Part = 'state' | 'meta' | 'data';
 
 const parts: Record<PowerDriver, readonly { part: Part; bytes: number }[]> = {
   overlay: [{ part: 'state', bytes: 64 * MiB }],
+  erofs: [{ part: 'state', bytes: 64 * MiB }],
+  // mkfs.btrfs takes no less than 109 MiB.
+  btrfs: [{ part: 'state', bytes: 160 * MiB }],
   devmapper: [
     { part: 'state', bytes: 64 * MiB },
     { part: 'meta', bytes: 4 * MiB },
@@ -37,7 +40,11 @@ export const statePath = ({ folder }: Machine): string => join(folder, 'state');
 export const mountRoot = ({ folder }: Machine): string => join(folder, 'mnt');
 /** A part by itself, once `connect` has made it. */
 export const partPath = ({ driver, disk }: Machine, part: Part): string =>
-  driver === 'overlay' ? disk : `/dev/mapper/power-${part}`;
+  driver === 'devmapper' ? `/dev/mapper/power-${part}` : disk;
+
+/** The file system of the state directory. */
+export const fileSystemOf = ({ driver }: Pick<Machine, 'driver'>): 'ext4' | 'btrfs' =>
+  driver === 'btrfs' ? 'btrfs' : 'ext4';
 
 /** Runs a tool of the system; throws with what it said when it fails. */
 export function tool(command: string, ...args: string[]): string {
@@ -50,9 +57,9 @@ export function tool(command: string, ...args: string[]): string {
 
 /** Makes the parts of the disk appear. */
 export function connect(machine: Machine): void {
-  if (machine.driver === 'overlay') return;
+  if (machine.driver !== 'devmapper') return;
   let start = 0;
-  for (const { part, bytes } of parts[machine.driver]) {
+  for (const { part, bytes } of parts.devmapper) {
     const [length, offset] = [bytes / sectorBytes, start / sectorBytes];
     const name = `power-${part}`;
     tool(
@@ -69,13 +76,17 @@ export function connect(machine: Machine): void {
 }
 
 export function makeFileSystem(machine: Machine): void {
-  tool('mkfs.ext4', '-q', '-F', '-E', 'nodiscard', partPath(machine, 'state'));
+  const path = partPath(machine, 'state');
+  if (fileSystemOf(machine) === 'btrfs') tool('mkfs.btrfs', '--quiet', '--force', '--nodiscard', path);
+  else tool('mkfs.ext4', '-q', '-F', '-E', 'nodiscard', path);
 }
 
 /** Mounts the file system of the state directory: the kernel replays its journal. */
 export function mountState(machine: Machine): void {
   mkdirSync(machine.folder, { recursive: true, mode: 0o700 });
-  tool('mount', '-t', 'ext4', '-o', 'errors=remount-ro', partPath(machine, 'state'), machine.folder);
+  const fs = fileSystemOf(machine);
+  const options = fs === 'ext4' ? ['-o', 'errors=remount-ro'] : [];
+  tool('mount', '-t', fs, ...options, partPath(machine, 'state'), machine.folder);
 }
 
 /** Unmounts and unmaps everything that stands on the disk, flyd's things too. */
@@ -86,13 +97,14 @@ export function disconnect(machine: Machine): void {
     .map((line) => line.split(' ')[4] ?? '')
     .filter((point) => point === folder || point.startsWith(`${folder}/`));
   for (const point of points.reverse()) tool('umount', point);
-  if (driver === 'overlay') return;
+  if (driver !== 'devmapper') return;
   for (let round = 0; ; round += 1) {
     const names = mapped().filter((name) => name.startsWith('flyd-'));
     if (names.length === 0) break;
     if (round > 3) throw new Error(`cannot unmap ${names.join(', ')}`);
-    // Volumes stand on the pool: what is still in use goes in the next round.
-    for (const name of names) tool('sh', '-c', `dmsetup remove --retry ${name} || true`);
+    // Volumes stand on the pool and have longer names. What is still in use goes in the next round.
+    for (const name of names.sort((a, b) => b.length - a.length))
+      tool('sh', '-c', `dmsetup remove --retry ${name} || true`);
   }
 }
 

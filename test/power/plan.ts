@@ -8,9 +8,17 @@ export interface Cut {
   seed: number | null;
 }
 
+/** Pieces of writes under way that stayed, of how many; each a whole write, or 4 KiB of one. */
+export interface Torn {
+  kept: number;
+  of: number;
+  whole: boolean;
+}
+
 export interface Verdict extends Cut {
-  /** Pieces of writes under way that stayed, of how many. */
-  torn: { kept: number; of: number };
+  /** The operation that was under way. */
+  step: string;
+  torn: Torn;
   /** Marks that were set by then. */
   marks: number;
   ms: number;

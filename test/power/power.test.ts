@@ -16,11 +16,12 @@ import { keyOf, type Verdict } from './plan.ts';
 
 /** A few dozen cuts of the power, chosen by a seed; `npm run test:power` makes a thousand and more. */
 const seed = Number(process.env.FLYD_TEST_SEED ?? Math.floor(Math.random() * 2 ** 32));
-const counts = { overlay: 32, devmapper: 8, canary: 16 };
+const counts = { overlay: 24, erofs: 12, devmapper: 8, canary: 16 };
 const minutesMax = { record: 14, replay: 10 };
 
 const devmapper: Recording = { name: 'devmapper', driver: 'devmapper' };
-const overlay: Recording = { name: 'overlay', driver: 'overlay' };
+const overlay = { name: 'overlay', driver: 'overlay' } as const;
+const erofs = { name: 'erofs', driver: 'erofs' } as const;
 const preload = fileURLToPath(new URL('canary.ts', import.meta.url));
 const canary: Recording = { name: 'canary', driver: 'overlay', preload, steps: 2 };
 
@@ -34,7 +35,7 @@ describe('the power goes', { skip }, () => {
   let whole = true;
   before(async () => {
     campaign = newCampaign();
-    await record(campaign, [devmapper, overlay, canary], minutesMax.record);
+    await record(campaign, [devmapper, overlay, erofs, canary], minutesMax.record);
   });
   after(() => {
     if (whole) removeCampaign(campaign);
@@ -52,14 +53,12 @@ describe('the power goes', { skip }, () => {
     assert.equal(verdicts.length, count);
   };
 
-  test('overlay: what was reported is there, the rest ends, nothing leaks', async (t) => {
-    t.diagnostic(`FLYD_TEST_SEED=${seed}`);
-    assertWhole(
-      overlay,
-      await replayHere(campaign, overlay, { count: counts.overlay, seed }),
-      counts.overlay,
-    );
-  });
+  for (const recording of [overlay, erofs])
+    test(`${recording.name}: what was reported is there, the rest ends, nothing leaks`, async (t) => {
+      t.diagnostic(`FLYD_TEST_SEED=${seed}`);
+      const count = counts[recording.driver];
+      assertWhole(recording, await replayHere(campaign, recording, { count, seed }), count);
+    });
 
   test('devmapper: the same, and the pool is sound', async (t) => {
     t.diagnostic(`FLYD_TEST_SEED=${seed}`);

@@ -1,17 +1,18 @@
 import { execFileSync } from 'node:child_process';
-import { appendFileSync, closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { appendFileSync, closeSync, mkdirSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { startS3Server } from '#infra/s3-server';
 import { mulberry32 } from '../crash/seed.ts';
 import { flyd } from '../support/flyd-here.ts';
-import { expectedFailure, judge, thinDevices } from './judge.ts';
+import { expectedFailure, judge, stepUnderWay, thinDevices } from './judge.ts';
 import { momentsOf, readFully, readLog } from './log-writes.ts';
 import {
   connect,
   disconnect,
   disconnectParts,
   diskBytes,
+  fileSystemOf,
   type Machine,
   mountState,
   type PowerDriver,
@@ -19,14 +20,15 @@ import {
   statePath,
   tool,
 } from './machine.ts';
-import { chosenCuts, keyOf, type Verdict } from './plan.ts';
+import { chosenCuts, keyOf, type Torn, type Verdict } from './plan.ts';
 import { replayDisk, tear } from './replayed-disk.ts';
 import { serverPort, stateFlags, type Told, volumeFlags } from './scenario.ts';
+import { readVerdicts, verdictsFile } from './verdicts.ts';
 
 /**
  * Cuts the power of a recorded machine again and again, each time lets it come back, and judges what is
- * there. Appends a line of JSON for each cut to <out>/verdicts; those that are there already are not made
- * again. Where it runs (a guest, a host) the network and the mounts are its own.
+ * there. Appends a line of JSON for each cut to the shard's file of verdicts in <out>; those that any shard
+ * has are not made again. Where it runs (a guest, a host) the network and the mounts are its own.
  */
 const { values } = parseArgs({
   options: {
@@ -42,7 +44,7 @@ const { values } = parseArgs({
   },
 });
 const driver = values.driver as PowerDriver;
-const verdicts = join(values.out, 'verdicts');
+const verdicts = verdictsFile(values.out, values.shard);
 const work = `${values.folder}.disks`;
 const told = JSON.parse(readFileSync(join(values.out, 'told.json'), 'utf8')) as Told;
 
@@ -52,14 +54,7 @@ const entries = readLog(log);
 const moments = momentsOf(entries, 'begin');
 const disk = replayDisk(join(work, 'whole'), diskBytes(driver), log, entries);
 const server = await startS3Server({ dir: values.served, port: serverPort });
-const done = new Set(
-  existsSync(verdicts)
-    ? readFileSync(verdicts, 'utf8')
-        .split('\n')
-        .filter((line) => line !== '')
-        .map((line) => keyOf(JSON.parse(line) as Verdict))
-    : [],
-);
+const done = new Set(readVerdicts(values.out).map(keyOf));
 for (const cut of chosenCuts(moments, values)) {
   const moment = moments[cut.moment];
   if (moment === undefined || done.has(keyOf(cut))) continue;
@@ -67,12 +62,15 @@ for (const cut of chosenCuts(moments, values)) {
   const image = join(work, 'cut');
   disk.advance(moment);
   execFileSync('cp', ['--sparse=always', join(work, 'whole'), image]);
-  const torn =
-    cut.seed === null ? { kept: 0, of: 0 } : tear(image, log, entries, moment, mulberry32(cut.seed));
+  const torn: Torn =
+    cut.seed === null
+      ? { kept: 0, of: 0, whole: true }
+      : tear(image, log, entries, moment, mulberry32(cut.seed));
   const problems = await comeBack(image, moment.marks);
   rmSync(image);
   const ms = Math.round(performance.now() - started);
-  const verdict: Verdict = { ...cut, torn, marks: moment.marks.length, ms, problems };
+  const step = stepUnderWay(told, moment.marks);
+  const verdict: Verdict = { ...cut, step, torn, marks: moment.marks.length, ms, problems };
   appendFileSync(verdicts, `${JSON.stringify(verdict)}\n`);
 }
 await server.close();
@@ -110,8 +108,12 @@ async function comeBack(image: string, marks: readonly string[]): Promise<string
 
 /** With everything unmounted: the file system and the pool's metadata are sound, and no device is in it too many. */
 function checkOffline(machine: Machine, devices: readonly number[]): string[] {
-  const problems = verdictOf('e2fsck', '-f', '-n', partPath(machine, 'state'));
-  if (machine.driver === 'overlay') return problems;
+  const state = partPath(machine, 'state');
+  const problems =
+    fileSystemOf(machine) === 'btrfs'
+      ? verdictOf('btrfs', 'check', '--readonly', state)
+      : verdictOf('e2fsck', '-f', '-n', state);
+  if (machine.driver !== 'devmapper') return problems;
   const meta = partPath(machine, 'meta');
   if (devices.length === 0 && isBlank(meta)) return problems;
   problems.push(...verdictOf('thin_check', meta));

@@ -1,5 +1,6 @@
 import { closeSync, ftruncateSync, openSync, writeSync } from 'node:fs';
 import { type LogEntry, type Moment, readFully } from './log-writes.ts';
+import type { Torn } from './plan.ts';
 
 /** Disks tear a write at this size, not below. Bytes. */
 const pieceBytes = 4096;
@@ -32,7 +33,8 @@ export function replayDisk(
 
 /**
  * Writes a part of what was under way at the moment into the disk `path`, as the dice say: each write,
- * or each 4 KiB of a larger one, with a likelihood that is itself diced. Gives how many pieces of how many.
+ * or each 4 KiB of a larger one, with a likelihood that is itself diced. Gives how many pieces of how many,
+ * and whether they were whole writes.
  */
 export function tear(
   path: string,
@@ -40,7 +42,7 @@ export function tear(
   entries: readonly LogEntry[],
   { durable, until }: Moment,
   dice: () => number,
-): { kept: number; of: number } {
+): Torn {
   const disk = openSync(path, 'r+');
   const likelihood = [0.05, 0.3, 0.5, 0.7, 0.95][Math.floor(dice() * 5)] ?? 0.5;
   const whole = dice() < 0.3;
@@ -57,7 +59,7 @@ export function tear(
   } finally {
     closeSync(disk);
   }
-  return { kept, of };
+  return { kept, of, whole };
 }
 
 function* piecesOf(entry: LogEntry): Generator<LogEntry> {

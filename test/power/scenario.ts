@@ -88,9 +88,9 @@ export const volumeFlags = ({ driver }: Machine): string[] =>
 const pullFlags = (machine: Machine): string[] => [
   ...['--source', 's3://images/', '--endpoint', `http://127.0.0.1:${serverPort}`, '--anonymous'],
   ...['--driver', machine.driver],
-  ...(machine.driver === 'overlay'
-    ? []
-    : ['--pool-data', partPath(machine, 'data'), '--pool-meta', partPath(machine, 'meta')]),
+  ...(machine.driver === 'devmapper'
+    ? ['--pool-data', partPath(machine, 'data'), '--pool-meta', partPath(machine, 'meta')]
+    : []),
   ...volumeFlags(machine),
 ];
 

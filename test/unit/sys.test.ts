@@ -221,6 +221,9 @@ describe('system calls', () => {
     }
     assert.throws(() => sys.umount2(at), { errno: 'EINVAL' });
     assert.throws(() => sys.mount('none', at, 'nosuchfs', 0), { errno: 'ENODEV' });
+    const file = path.join(dir, 'no-device');
+    fs.writeFileSync(file, '');
+    assert.throws(() => sys.mount(file, at, 'ext4', 0), { errno: 'ENOTBLK' });
   });
 
   it('the new mount interface mounts an overlay of many layers', { skip: needsRoot }, (t) => {
