@@ -1,4 +1,7 @@
+import { readFileSync } from 'node:fs';
 import { readdir, readFile, readlink, stat } from 'node:fs/promises';
+import { setImmediate as turn } from 'node:timers/promises';
+import { errnoOf } from './durable.ts';
 import { isWithin, type MountEntry, mountAt, mountsUnder, readMounts } from './mountinfo.ts';
 
 /** Something that keeps a mount, a folder or a device in use. */
@@ -12,6 +15,8 @@ export interface Holder {
 }
 
 const holdersMax = 20;
+/** Others have their turn after so many looks at open files. */
+const fdsInTurn = 256;
 
 /** `1234 (sh, cwd), 99 (sleep, fd 3)`: one mention for each process, at most 20. */
 export function describeHolders(holders: readonly Holder[]): string {
@@ -138,16 +143,26 @@ async function usesLink(pid: number, folder: string): Promise<string | null> {
 
 /** An open file of a process on one of these mounts, or, without mounts, by its path below the folder. */
 async function usesFd(pid: number, folder: string, mountIds: Set<number> | null): Promise<string | null> {
-  for (const fd of await readdir(`/proc/${pid}/fd`).catch(() => [])) {
+  for (const [at, fd] of (await readdir(`/proc/${pid}/fd`).catch(() => [])).entries()) {
+    if (at % fdsInTurn === fdsInTurn - 1) await turn();
     if (mountIds === null) {
       if (isWithin(await readlink(`/proc/${pid}/fd/${fd}`).catch(() => ''), folder)) return `fd ${fd}`;
       continue;
     }
-    const info = await readFile(`/proc/${pid}/fdinfo/${fd}`, 'utf8').catch(() => '');
-    const id = /^mnt_id:\s*(\d+)$/m.exec(info)?.[1];
-    if (id !== undefined && mountIds.has(Number(id))) return `fd ${fd}`;
+    const id = mountIdOf(`/proc/${pid}/fdinfo/${fd}`);
+    if (id !== null && mountIds.has(id)) return `fd ${fd}`;
   }
   return null;
+}
+
+/** A host has thousands of open files, and this file never makes its reader wait: a thread for each costs ten times as much. */
+function mountIdOf(fdinfo: string): number | null {
+  try {
+    const id = /^mnt_id:\s*(\d+)$/m.exec(readFileSync(fdinfo, 'latin1'))?.[1];
+    return id === undefined ? null : Number(id);
+  } catch {
+    return null; // closed meanwhile
+  }
 }
 
 async function opensDevice(pid: number, dev: string): Promise<string | null> {
@@ -169,11 +184,19 @@ export const deviceText = (rdev: number): string =>
 async function eachProcess(how: (pid: number) => Promise<string | null>): Promise<Holder[]> {
   const holders: Holder[] = [];
   for (const pid of await processIds()) {
+    if (!(await hasProgram(pid))) continue;
     const found = await how(pid).catch(() => null);
     if (found !== null) holders.push({ pid, name: await nameOf(pid), how: found });
   }
   return holders;
 }
+
+/** False for a kernel thread, of which a host has hundreds, and for what has ended (proc_pid_exe(5)). */
+const hasProgram = (pid: number): Promise<boolean> =>
+  readlink(`/proc/${pid}/exe`).then(
+    () => true,
+    (error: unknown) => errnoOf(error) !== 'ENOENT',
+  );
 
 const processIds = async (): Promise<number[]> =>
   (await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(Number);
