@@ -1,7 +1,14 @@
 import { dirname, join } from 'node:path';
 import { aborted, FlydError, unrecoverable } from '#core/errors';
 import { isTerminal } from '#core/status';
-import { createCommits, createReads, engineSet, eraseWhatIsDeleted, type RunRow } from '#db/engine/index';
+import {
+  createCommits,
+  createReads,
+  engineSet,
+  eraseWhatIsDeleted,
+  type FoundRun,
+  type RunRow,
+} from '#db/engine/index';
 import { openDatabase } from '#db/open';
 import type { Engine, EngineOptions, WaitOptions } from './api.ts';
 import { checkRuns } from './check-runs.ts';
@@ -18,7 +25,7 @@ import { Spans } from './spans.ts';
 import { realSystem } from './system.ts';
 import { hasTag } from './tags.ts';
 import type { EngineEvent, Json, RetryPolicies, RunView } from './types.ts';
-import { childrenOf, historyOf, snapshotAt, viewOf, viewsOf } from './views.ts';
+import { childrenOf, historyOf, snapshotAt, viewOf, viewOfFound, viewsOf } from './views.ts';
 import { createWaiters, type Interest } from './waiting.ts';
 
 const defaultRetry: RetryPolicies = {
@@ -103,7 +110,7 @@ export function openEngine(options: EngineOptions): Engine {
     lock = held;
   }
 
-  function rowOf(id: string): RunRow {
+  function rowOf(id: string): FoundRun {
     const row = reads.runByUid(id);
     if (row === undefined)
       throw unrecoverable('run_not_found', 'no run has this id', {
@@ -122,7 +129,7 @@ export function openEngine(options: EngineOptions): Engine {
     // One that lives here has not ended, as far as is known: its row tells nothing yet.
     const living = change === 'end' ? host.numberOf(id) : undefined;
     let row = living === undefined ? rowOf(id) : null;
-    if (row !== null && isOver(row)) return viewOf(reads, row);
+    if (row !== null && isOver(row)) return viewOfFound(reads, row);
     if (lock === null) own();
     const run = row?.id ?? (living as number);
     const unwatch = host.watch(run);
@@ -132,7 +139,7 @@ export function openEngine(options: EngineOptions): Engine {
         await waiters.next({ run, change }, signal);
         row = rowOf(id);
       }
-      return viewOf(reads, row);
+      return viewOfFound(reads, row);
     } finally {
       unwatch();
     }
@@ -186,7 +193,7 @@ export function openEngine(options: EngineOptions): Engine {
       return watching(id, { change: 'own', signal }, (row) => hasTag(row, tags, since));
     },
 
-    run: (id) => viewOf(reads, rowOf(id)),
+    run: (id) => viewOfFound(reads, rowOf(id)),
     find({ name }, id) {
       const { machine } = rowOf(id);
       if (machine !== name)

@@ -1,5 +1,5 @@
 import { type ErrorRecord, unrecoverable } from '#core/errors';
-import type { Reads, RunQuery, RunRow, ShownRunRow } from '#db/engine/index';
+import type { FoundRun, Reads, RunQuery, RunRow, ShownRunRow } from '#db/engine/index';
 import type { Definition, SnapshotOf } from './definition.ts';
 import { applyPatch, type PatchOperation } from './json.ts';
 import { hasReferences, redact } from './secrets.ts';
@@ -56,6 +56,10 @@ export function viewOf<D extends Definition>(
     endedAt: row.endedAt,
   };
 }
+
+/** The same, of a row that was found by its id. */
+export const viewOfFound = <D extends Definition>(reads: Reads, row: FoundRun): RunView<D> =>
+  viewOf(reads, row, JSON.parse(row.parents) as string[]);
 
 /** The newest runs that fit, as anybody may see them, oldest first. */
 export const viewsOf = (reads: Reads, query: RunQuery): RunView[] =>

@@ -80,12 +80,16 @@ export function createCommits(db: Database): Commits {
   const beginWriting = createRunWriter(sql, { apply, ending, refreshStatus });
 
   function commit(writes: readonly RunWrite[], starts: readonly StartWrite[]) {
-    const writeRun = beginWriting();
-    const committed = writes.map(writeRun);
+    const writer = beginWriting();
+    const committed = writes.map((entry) => writer.write(entry));
     const started = starts.map(({ run, wish, first }): Started => {
-      const outcome = starting.start(run, wish);
+      const begun = first === null ? null : writer.begunRow(first);
+      const outcome = starting.start(run, wish, begun);
       const begins = outcome.verdict === 'started' && first !== null;
-      return { ...outcome, first: begins ? writeRun({ ...first, run: outcome.id }) : null };
+      return {
+        ...outcome,
+        first: begins ? writer.write({ ...first, run: outcome.id }, begun !== null) : null,
+      };
     });
     return { committed, started };
   }

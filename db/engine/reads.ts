@@ -4,7 +4,7 @@ import { drizzle, orm } from '../drizzle.ts';
 import { once } from '../lazy.ts';
 import { write } from '../open.ts';
 import { lockWaitOf } from '../waiting.ts';
-import type { EffectRow, EventRow, LinkRow, RunRow, SecretRow, TimerRow } from './records.ts';
+import type { EffectRow, EventRow, FoundRun, LinkRow, RunRow, SecretRow, TimerRow } from './records.ts';
 import { rowsOf } from './rows.ts';
 import { createRunList } from './run-list.ts';
 import { definitions, effects, events, runLinks, runs, secrets, timers, type transitions } from './schema.ts';
@@ -18,6 +18,8 @@ export type Reads = ReturnType<typeof createReads>;
 const claimsACommit = 500;
 /** At the end of a process, which others may wait for. */
 const disownWaitMs = 1000;
+
+// `= +?`: see statements.ts.
 
 /** What the engine and its watchers read, and the two writes that move ownership. */
 export function createReads(db: Database) {
@@ -42,27 +44,27 @@ export function createReads(db: Database) {
   const liveParents = once(() =>
     db
       .prepare(
-        'SELECT p.id FROM run_links l JOIN runs p ON p.id = l.parent WHERE l.child = ? AND p.ended_at IS NULL',
+        'SELECT p.id FROM run_links l JOIN runs p ON p.id = l.parent WHERE l.child = +? AND p.ended_at IS NULL',
       )
       .pluck(),
   );
   const ownedBy = once(() =>
-    db.prepare('SELECT id FROM runs WHERE owner = ? AND ended_at IS NULL ORDER BY id').pluck(),
+    db.prepare('SELECT id FROM runs WHERE owner = +? AND ended_at IS NULL ORDER BY id').pluck(),
   );
-  const disown = once(() => db.prepare('UPDATE runs SET owner = NULL WHERE owner = ? AND ended_at IS NULL'));
+  const disown = once(() => db.prepare('UPDATE runs SET owner = NULL WHERE owner = +? AND ended_at IS NULL'));
   const held = once(() =>
     db
       .prepare(`SELECT id FROM runs
-      WHERE owner = ? AND ended_at IS NULL AND seq = 0 AND (after_run IS NOT NULL OR replaces IS NOT NULL)`)
+      WHERE owner = +? AND ended_at IS NULL AND seq = 0 AND (after_run IS NOT NULL OR replaces IS NOT NULL)`)
       .pluck(),
   );
   const foreignHolds = once(() =>
     db.prepare(`SELECT DISTINCT d.id, d.owner FROM runs r
     JOIN runs d ON d.id = r.after_run OR d.id = r.replaces
-    WHERE r.owner = @owner AND r.ended_at IS NULL AND r.seq = 0 AND d.ended_at IS NULL AND d.owner IS NOT @owner`),
+    WHERE r.owner = +@owner AND r.ended_at IS NULL AND r.seq = 0 AND d.ended_at IS NULL AND d.owner IS NOT +@owner`),
   );
   const placeHolders = once(() =>
-    db.prepare(`SELECT id, owner FROM runs WHERE queue = @queue AND admitted = 1
+    db.prepare(`SELECT id, owner FROM runs WHERE queue = +@queue AND admitted = 1
     AND ended_at IS NULL AND status NOT IN ('pending', 'parked') AND owner IS NOT @owner`),
   );
   // Apart for the owners below and above: so that it costs nothing where there is no other owner.
@@ -72,7 +74,7 @@ export function createReads(db: Database) {
         ['<', '>']
           .map(
             (side) => `SELECT DISTINCT owner FROM runs
-            WHERE queue = @queue AND owner ${side} @owner AND admitted = 0 AND ended_at IS NULL AND seq = 0
+            WHERE queue = +@queue AND owner ${side} +@owner AND admitted = 0 AND ended_at IS NULL AND seq = 0
               AND cancel IS NULL AND parked IS NULL AND after_run IS NULL AND replaces IS NULL
               AND (start_at IS NULL OR start_at <= @now)
               AND CASE WHEN @priority IS NULL THEN id < @run
@@ -101,19 +103,23 @@ export function createReads(db: Database) {
   // A query is built once: building it costs more than running it.
   const { placeholder } = sql;
   const byId = rowsOf(db, runs, 'id = ?');
-  const byUid = rowsOf(db, runs, 'uid = ?');
+  // In one statement, so that it locks once.
+  const byUid = rowsOf(db, runs, 'uid = ?', [], {
+    parents: `(SELECT json_group_array(p.uid) FROM run_links l JOIN runs p ON p.id = l.parent
+      WHERE l.child = runs.id)`,
+  });
   const secretsOf = rowsOf(db, secrets, 'run = ?');
   const effectsOf = rowsOf(db, effects, 'run = ?');
   const timersOf = rowsOf(db, timers, 'run = ?');
   const linksOf = rowsOf(db, runLinks, 'parent = ?');
-  const inboxOf = rowsOf(db, events, "run = ? AND direction = 'in' AND applied IS NULL ORDER BY id");
+  const inboxOf = rowsOf(db, events, "run = +? AND direction = 'in' AND applied IS NULL ORDER BY id");
   const parentsOf = once(() =>
     db.prepare(`SELECT p.uid, p.ended_at IS NULL AS live FROM run_links l JOIN runs p ON p.id = l.parent
-      WHERE l.child = ?`),
+      WHERE l.child = +?`),
   );
   const calledFor = once(() =>
     db.prepare(`SELECT id, CASE WHEN cancel_delivered THEN NULL ELSE cancel END AS cancel, killed FROM runs r
-      WHERE owner = ? AND ended_at IS NULL AND ((cancel IS NOT NULL AND NOT cancel_delivered) OR killed IS NOT NULL
+      WHERE owner = +? AND ended_at IS NULL AND ((cancel IS NOT NULL AND NOT cancel_delivered) OR killed IS NOT NULL
         OR EXISTS (SELECT 1 FROM events v WHERE v.run = r.id AND v.direction = 'in' AND v.applied IS NULL))`),
   );
   const foreignChildren = once(() =>
@@ -123,9 +129,9 @@ export function createReads(db: Database) {
       .where(
         and(
           isNull(runs.endedAt),
-          sql`${runs.owner} IS NOT ${placeholder('owner')}`,
+          sql`${runs.owner} IS NOT +${placeholder('owner')}`,
           sql`EXISTS (SELECT 1 FROM run_links l JOIN runs p ON p.id = l.parent
-          WHERE l.child = ${runs.id} AND l.settled = 0 AND p.owner = ${placeholder('owner')} AND p.ended_at IS NULL)`,
+          WHERE l.child = ${runs.id} AND l.settled = 0 AND p.owner = +${placeholder('owner')} AND p.ended_at IS NULL)`,
         ),
       )
       .prepare(),
@@ -133,7 +139,7 @@ export function createReads(db: Database) {
 
   return {
     run: (id: number): RunRow | undefined => byId.get(id),
-    runByUid: (uid: string): RunRow | undefined => byUid.get(uid),
+    runByUid: (uid: string): FoundRun | undefined => byUid.get(uid) as FoundRun | undefined,
     ...createRunList(db),
     /** What the references in the run stand for. */
     secrets: (run: number): SecretRow[] => secretsOf.all(run),

@@ -132,6 +132,16 @@ export interface NewRun {
   secrets?: readonly SecretRow[];
 }
 
+/** The row of a run that is stored with its first commit made. */
+export interface BegunRow {
+  seq: number;
+  state: string;
+  snapshot: string | null;
+  epoch: number;
+  /** That commit's row of history. */
+  last: number | null;
+}
+
 /** For whose end a run waits before it begins, and what happens when that one ends otherwise. */
 export interface AfterWish {
   run: string;
@@ -183,6 +193,12 @@ export interface StartedRow {
   id: number;
   uid: string;
   joined: boolean;
+}
+
+/** A run as it was found by its id. */
+export interface FoundRun extends RunRow {
+  /** The ids of its parents, as a JSON array. */
+  parents: string;
 }
 
 /** What a commit did, besides what was asked. */

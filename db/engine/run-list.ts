@@ -73,7 +73,7 @@ function conditionOf({ uid, machine, key, status, live }: RunQuery): { condition
   const given: unknown[] = [];
   for (const [column, value] of Object.entries({ uid, machine, key })) {
     if (value === undefined) continue;
-    parts.push(`${column} = ?`);
+    parts.push(`${column} = +?`);
     given.push(value);
   }
   if (status !== undefined) {
@@ -81,5 +81,5 @@ function conditionOf({ uid, machine, key, status, live }: RunQuery): { condition
     given.push(JSON.stringify(status));
   }
   if (live !== undefined) parts.push(`ended_at IS ${live ? '' : 'NOT '}NULL`);
-  return { condition: `${['true', ...parts].join(' AND ')} ORDER BY id DESC LIMIT ?`, given };
+  return { condition: `${['true', ...parts].join(' AND ')} ORDER BY id DESC LIMIT +?`, given };
 }

@@ -1,5 +1,5 @@
 import type { Holds } from './holds.ts';
-import type { NewRun, StartedRow, StartOutcome, StartWish } from './records.ts';
+import type { BegunRow, NewRun, StartedRow, StartOutcome, StartWish } from './records.ts';
 import type { Statements } from './statements.ts';
 import type { RefreshStatus } from './statuses.ts';
 
@@ -7,8 +7,11 @@ import type { RefreshStatus } from './statuses.ts';
 export interface Starting {
   /** Inserts a run that nobody has begun, or finds the live one of its key. */
   insert(run: NewRun, options: InsertOptions): StartedRow;
-  /** The same, as somebody wishes who may care whether the id or the key was used before. */
-  start(run: NewRun, wish: StartWish): StartOutcome;
+  /**
+   * The same, as somebody wishes who may care whether the id or the key was used before. `begun`: where its first
+   * commit, which follows at once, leaves the row that is inserted.
+   */
+  start(run: NewRun, wish: StartWish, begun?: BegunRow | null): StartOutcome;
 }
 
 export interface InsertOptions {
@@ -16,6 +19,8 @@ export interface InsertOptions {
   standalone: boolean;
   at: number;
 }
+
+const unbegun = { seq: 0, snapshot: null, epoch: 0, last: null } as const;
 
 interface Known {
   id: number;
@@ -37,20 +42,26 @@ export function createStarting(sql: Statements, holds: Holds, refreshStatus: Ref
     return { id, uid, joined: true };
   }
 
-  function insertRow(run: NewRun, { owner, standalone, at }: InsertOptions, replaces: number | null): Known {
-    const { uid, machine, version, definition, key, input, state, queue, priority, startAt } = run;
+  function insertRow(
+    run: NewRun,
+    { owner, standalone, at }: InsertOptions,
+    replaces: number | null,
+    begun: BegunRow | null = null,
+  ): Known {
+    const { uid, machine, version, definition, key, input, queue, priority, startAt } = run;
+    const { seq, state, snapshot, epoch, last } = begun ?? { ...unbegun, state: run.state };
     const status = queue !== null || startAt !== null || replaces !== null ? 'waiting' : 'running';
     // biome-ignore format: as the statement lists them
     const { lastInsertRowid } = sql.insertRun.run(
       uid, machine, version, definition, key, input, status, state, owner, standalone ? 1 : 0, queue, at, at,
-      priority, startAt, replaces, run.schedule, run.labels, run.trace,
+      priority, startAt, replaces, run.schedule, run.labels, run.trace, seq, snapshot, epoch, last,
     );
     for (const { ref, value } of run.secrets ?? []) sql.putSecret.run(lastInsertRowid, ref, value);
     if (queue !== null) holds.supersede(queue);
     return { id: Number(lastInsertRowid), uid };
   }
 
-  function start(run: NewRun, wish: StartWish): StartOutcome {
+  function start(run: NewRun, wish: StartWish, begun: BegunRow | null = null): StartOutcome {
     const options = { owner: wish.owner, standalone: true, at: wish.at };
     const answer = (verdict: StartOutcome['verdict'], known: Known, replaced: string | null = null) => ({
       ...known,
@@ -80,7 +91,8 @@ export function createStarting(sql: Statements, holds: Holds, refreshStatus: Ref
     }
     if (wish.after !== null && sql.byUid.get(wish.after.run) === undefined)
       return answer('missing', { id: 0, uid: wish.after.run });
-    const started = insertRow(run, options, live === undefined ? null : (live.replaces ?? live.id));
+    const replaces = live === undefined ? null : (live.replaces ?? live.id);
+    const started = insertRow(run, options, replaces, begun);
     if (live !== undefined) replace(live, started);
     if (wish.after !== null) holds.wait(started.id, wish.after);
     return answer('started', started, live?.uid ?? null);

@@ -3,6 +3,10 @@ import { statementsOf } from '../lazy.ts';
 
 // Plain prepared statements: a commit runs some ten of them, and a query builder's round trip costs as
 // much as the statement itself.
+//
+// `= +?`: where a statement could use an index with a condition (`WHERE queue IS NOT NULL`), SQLite plans it anew
+// each time that a bare `?` is given another value, as that might decide. The sign takes the parameter out of
+// that question, and leaves the column's index in use. A test tries them all.
 
 /** The status of a live run: its own trouble first, then its children's, then whether anything of it moves. */
 const liveStatus = `CASE
@@ -28,6 +32,10 @@ const statements = {
     parked = ?, attempts = ?, epoch = ?, cancel_delivered = ?, updated_at = ?, last = ?, status = ?,
     output = ?, error = ?, ended_at = ?, owner = NULL
     WHERE id = ? AND owner = ? AND seq = ? AND ended_at IS NULL`,
+  // The end of most runs leaves the rest as it is, too.
+  finishRun: `UPDATE runs SET seq = ?, state = ?, snapshot = ?, epoch = ?, updated_at = ?, last = ?, status = ?,
+    output = ?, error = ?, ended_at = ?, owner = NULL
+    WHERE id = ? AND owner = ? AND seq = ? AND ended_at IS NULL`,
   newestTransition: 'SELECT coalesce(max(id), 0) AS newest FROM transitions',
   insertTransition: `INSERT INTO transitions
     (id, run, seq, prev, at, event, from_state, to_state, effects, ms, error, definition, patch, snapshot, timers)
@@ -51,24 +59,24 @@ const statements = {
   dropResults: `DELETE FROM events WHERE run = ? AND direction = 'in' AND applied IS NULL AND child IS NOT NULL`,
   insertRun: `INSERT INTO runs
     (uid, machine, version, definition, key, input, status, state, owner, standalone, queue, created_at, updated_at,
-      priority, start_at, replaces, schedule, labels, trace)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      priority, start_at, replaces, schedule, labels, trace, seq, snapshot, epoch, last)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
   // The one that waits to replace the other comes first: it is what the key stands for now.
   liveByKey: `SELECT id, uid, replaces FROM runs
       WHERE machine = @machine AND key = @key AND ended_at IS NULL AND replaces IS NOT NULL AND cancel IS NULL
     UNION ALL SELECT id, uid, replaces FROM runs
       WHERE machine = @machine AND key = @key AND ended_at IS NULL AND replaces IS NULL`,
   endedByKey: `SELECT id, uid, status FROM runs
-    WHERE machine = ? AND key = ? AND ended_at IS NOT NULL ORDER BY id DESC LIMIT 1`,
+    WHERE machine = +? AND key = +? AND ended_at IS NOT NULL ORDER BY id DESC LIMIT 1`,
   byUid: `SELECT id, uid, machine, status, error, ended_at AS endedAt, continued_as AS continuedAs
     FROM runs WHERE uid = ?`,
   byRow: `SELECT id, uid, machine, status, error, ended_at AS endedAt, continued_as AS continuedAs
     FROM runs WHERE id = ?`,
   queueOf: 'SELECT places, keep_newest AS keepNewest FROM queues WHERE name = ?',
   supersede: `UPDATE runs SET cancel = @cancel
-    WHERE queue = @queue AND admitted = 0 AND ended_at IS NULL AND seq = 0 AND cancel IS NULL AND id NOT IN (
-      SELECT id FROM runs WHERE queue = @queue AND admitted = 0 AND ended_at IS NULL AND seq = 0 AND cancel IS NULL
-      ORDER BY id DESC LIMIT @keep)`,
+    WHERE queue = +@queue AND admitted = 0 AND ended_at IS NULL AND seq = 0 AND cancel IS NULL AND id NOT IN (
+      SELECT id FROM runs WHERE queue = +@queue AND admitted = 0 AND ended_at IS NULL AND seq = 0 AND cancel IS NULL
+      ORDER BY id DESC LIMIT +@keep)`,
   placed: `SELECT count(*) AS placed FROM runs WHERE queue = ? AND admitted = 1 AND ended_at IS NULL
     AND status NOT IN ('pending', 'parked')`,
   waitAfter:
@@ -91,7 +99,7 @@ const statements = {
   requestKill: 'UPDATE runs SET killed = ? WHERE id = ? AND killed IS NULL AND ended_at IS NULL',
   endOf: 'SELECT ended_at AS endedAt FROM runs WHERE id = ?',
   liveParentOf: `SELECT p.uid FROM run_links l JOIN runs p ON p.id = l.parent
-    WHERE l.child = ? AND p.ended_at IS NULL LIMIT 1`,
+    WHERE l.child = +? AND p.ended_at IS NULL LIMIT 1`,
   // Who follows the history remembers the greatest id: it must not be given to another commit.
   keepNewestId: `UPDATE transitions SET run = 0, event = '{"type":"flyd.purged"}', from_state = NULL,
     to_state = '', effects = '[]', error = NULL, patch = NULL, snapshot = 'null', timers = NULL
@@ -112,12 +120,12 @@ const statements = {
     'SELECT child, on_close AS onClose FROM run_links WHERE parent = ? AND child_id = ? AND settled = 0',
   liveLinks: 'SELECT child_id AS childId FROM run_links WHERE parent = ? AND settled = 0',
   parentLinks: `SELECT l.parent, l.child_id AS childId, l.epoch FROM run_links l JOIN runs p ON p.id = l.parent
-    WHERE l.child = ? AND l.settled = 0 AND p.ended_at IS NULL`,
+    WHERE l.child = +? AND l.settled = 0 AND p.ended_at IS NULL`,
   liveParents: `SELECT DISTINCT l.parent FROM run_links l JOIN runs p ON p.id = l.parent
-    WHERE l.child = ? AND l.settled = 0 AND p.ended_at IS NULL`,
+    WHERE l.child = +? AND l.settled = 0 AND p.ended_at IS NULL`,
   stillWanted: `SELECT (SELECT standalone FROM runs WHERE id = ?) OR EXISTS (
     SELECT 1 FROM run_links l JOIN runs p ON p.id = l.parent
-    WHERE l.child = ? AND l.settled = 0 AND p.ended_at IS NULL AND (p.cancel IS NULL)) AS wanted`,
+    WHERE l.child = +? AND l.settled = 0 AND p.ended_at IS NULL AND (p.cancel IS NULL)) AS wanted`,
   result: `SELECT uid, status, output, error, awaited, continued_as AS continuedAs FROM runs WHERE id = ?`,
   // One look for what most runs do not have at their end.
   legacy: `SELECT EXISTS (SELECT 1 FROM effects WHERE run = r.id) AS effects,

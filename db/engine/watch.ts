@@ -18,7 +18,7 @@ export function createWatchReads(db: Database) {
     t.to_state AS toState, t.effects, t.ms, t.error, t.definition, r.uid`;
   const newest = db.prepare('SELECT coalesce(max(id), 0) FROM transitions').pluck();
   const after = db.prepare(`SELECT ${columns} FROM transitions t JOIN runs r ON r.id = t.run
-    WHERE t.id > ? ORDER BY t.id LIMIT ?`);
+    WHERE t.id > +? ORDER BY t.id LIMIT +?`);
   // The newest first, by the chain of the run: the walk ends at the first row that is known already.
   const runAfter = db.prepare(`WITH RECURSIVE chain(id) AS (
       SELECT last FROM runs WHERE uid = @run AND last > @after
@@ -31,14 +31,14 @@ export function createWatchReads(db: Database) {
       UNION ALL SELECT t.prev FROM chain JOIN transitions t ON t.id = chain.id
         WHERE t.prev IS NOT NULL AND t.seq > @seq)
     SELECT ${columns} FROM chain JOIN transitions t ON t.id = chain.id JOIN runs r ON r.id = t.run
-    WHERE t.seq = @seq`);
+    WHERE t.seq = +@seq`);
   const mark = `status || ' ' || coalesce(owner, '') || ' ' || coalesce(last, 0) || ' ' || attempts || ' '
     || (cancel IS NOT NULL) || (parked IS NOT NULL) || admitted`;
   const live = db.prepare(`SELECT id, uid, ${mark} AS mark FROM runs WHERE ended_at IS NULL ORDER BY id`);
   const list = db.prepare(`SELECT id, uid, ${mark} AS mark FROM runs
-    WHERE (@machine IS NULL OR machine = @machine)
+    WHERE (@machine IS NULL OR machine = +@machine)
       AND (@status IS NULL OR status IN (SELECT value FROM json_each(@status)))
-    ORDER BY id DESC LIMIT @limit`);
+    ORDER BY id DESC LIMIT +@limit`);
   const marks = db.prepare(`SELECT id, uid, ${mark} AS mark FROM runs WHERE uid IN
     (SELECT value FROM json_each(?)) ORDER BY id`);
   const counts = db.prepare('SELECT machine, status, count(*) AS runs FROM runs GROUP BY machine, status');

@@ -98,8 +98,8 @@ export const brokenEngines: readonly BrokenEngine[] = [
     workload: 'batch',
     breaks: ['liveness'],
     database: rewriting(
-      'WHERE l.child = ? AND l.settled = 0 AND p.ended_at IS NULL',
-      'WHERE l.child = ? AND 0',
+      'WHERE l.child = +? AND l.settled = 0 AND p.ended_at IS NULL',
+      'WHERE l.child = +? AND 0',
     ),
   },
   {
