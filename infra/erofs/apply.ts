@@ -2,15 +2,14 @@ import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import { type Applied, Applier, type ApplyLimits, drain, naming } from '../layer/apply.ts';
 import { exceeded } from '../layer/errors.ts';
-import { implicit } from '../layer/finish.ts';
 import { Report } from '../layer/report.ts';
 import type { BlockReader } from '../layer/source.ts';
 import { type Entry, TarReader } from '../layer/tar.ts';
 import { DataArea } from './data-area.ts';
 import { blockBytes } from './format.ts';
-import { LowerImages, rootName } from './lowers.ts';
+import { LowerImages } from './lowers.ts';
 import { ImageMaker } from './maker.ts';
-import { type FileData, makeImageNode, noData } from './node.ts';
+import { type FileData, noData } from './node.ts';
 import { ImageTree } from './tree.ts';
 import { finishImage } from './write.ts';
 
@@ -73,9 +72,7 @@ export function settle(
         applier.apply(taken.entry);
       }
     maker.finish();
-    const root = makeImageNode({ type: 'dir', ...implicit });
-    root.children.set(rootName, tree.folder(tree.root));
-    finishImage(fd, area, root, uuidOf(target.path));
+    finishImage(fd, area, tree.top(), uuidOf(target.path));
     fs.fsyncSync(fd);
     return { entries: applier.entries, bytes: applier.physical, report };
   } finally {
@@ -84,7 +81,7 @@ export function settle(
 }
 
 /** Overlayfs tells its lower file systems apart by their UUIDs. */
-const uuidOf = (path: string): Buffer => createHash('sha256').update(path).digest().subarray(0, 16);
+export const uuidOf = (path: string): Buffer => createHash('sha256').update(path).digest().subarray(0, 16);
 
 /** The pass over the layer: the data of files goes straight into the image, every header to `keep`. */
 export function takeIn(

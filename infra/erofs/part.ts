@@ -1,22 +1,23 @@
 import fs from 'node:fs';
 import { recoverable } from '#core/errors';
 import type { Applied, ApplyLimits } from '../layer/apply.ts';
-import { Report } from '../layer/report.ts';
+import { type LayerWarning, Report } from '../layer/report.ts';
 import type { BlockReader } from '../layer/source.ts';
-import { type ImageTarget, settle, type Taken, takeIn } from './apply.ts';
+import { type ImageTarget, settle, type Taken, takeIn, uuidOf } from './apply.ts';
 import { DataArea } from './data-area.ts';
 import { blockBytes } from './format.ts';
+import { LooseImage } from './loose.ts';
 import { decodeTaken, encodeTaken } from './part-log.ts';
+import { changeUuid } from './write.ts';
 
 /**
- * An image that lacks its names: the data of a layer's files, and behind it what the layer said of them. It
- * can be made before it is known what lies below the layer, so while the layer comes over the network; to
- * become an image it needs no data any more. What stands behind the data, in batches of a length and
- * JSON, is gone from the finished image.
+ * What is made of a layer before it is known what lies below it, so while it comes over the network: an image
+ * where the layer speaks for itself, else one that lacks its names (the data of the layer's files, and
+ * behind it a log of what the layer said of them). To become the layer's image it needs no data any more. What
+ * stands behind is JSON, in pieces with their lengths, and is gone from the finished image.
  */
+const marks = { whole: 'prtW', log: 'prtL' } as const;
 const trailerBytes = 16;
-/** Ends a part; changes with what stands in it. */
-const mark = 'prt2';
 const batchEntries = 512;
 
 /** Makes a part of a layer's raw tar, at a path where nothing is. It is on the disk at the end; its name is not. */
@@ -30,6 +31,7 @@ export function makePart(
   try {
     const area = new DataArea(fd, blockBytes);
     const report = new Report();
+    const loose = new LooseImage(area, limits);
     const log: Buffer[] = [];
     let batch: Taken[] = [];
     const close = (): void => {
@@ -37,12 +39,16 @@ export function makePart(
       batch = [];
     };
     takeIn(blocks, area, limits, report, onEntry, (taken) => {
+      loose.take(taken);
       batch.push(taken);
       if (batch.length === batchEntries) close();
     });
-    close();
-    log.push(Buffer.from(JSON.stringify(report.warnings)));
-    writeLog(area, log);
+    const whole = loose.finish(fd, area, report.warnings);
+    if (whole !== null) writeBehind(area, marks.whole, [jsonOf(whole)]);
+    else {
+      close();
+      writeBehind(area, marks.log, [jsonOf(report.warnings), ...log]);
+    }
     fs.fsyncSync(fd);
   } finally {
     fs.closeSync(fd);
@@ -56,50 +62,67 @@ export function makePart(
 export function finishPart(target: ImageTarget, limits: ApplyLimits): Applied {
   const fd = fs.openSync(target.path, 'r+');
   try {
-    const { dataEnd, batches } = readLog(fd);
-    const report = new Report(JSON.parse((batches.pop() ?? noBytes).toString()));
-    fs.ftruncateSync(fd, dataEnd);
-    return settle(fd, new DataArea(fd, dataEnd), takenOf(batches), target, limits, report);
+    const { mark, end, pieces } = readBehind(fd);
+    const said: unknown = JSON.parse((pieces.shift() ?? nothing).toString());
+    fs.ftruncateSync(fd, end);
+    if (mark === marks.log)
+      return settle(
+        fd,
+        new DataArea(fd, end),
+        batchesOf(pieces),
+        target,
+        limits,
+        new Report(said as Warnings),
+      );
+    changeUuid(fd, uuidOf(target.path));
+    fs.fsyncSync(fd);
+    const { warnings, ...counts } = said as Whole;
+    return { ...counts, report: new Report(warnings) };
   } finally {
     fs.closeSync(fd);
   }
 }
 
+type Warnings = readonly LayerWarning[];
+type Whole = NonNullable<ReturnType<LooseImage['finish']>>;
+
 /** A batch at a time: what lives long costs the garbage collector most. */
-function* takenOf(batches: readonly Buffer[]): Generator<Taken[], void> {
-  for (const batch of batches) yield decodeTaken(batch);
+function* batchesOf(pieces: readonly Buffer[]): Generator<Taken[], void> {
+  for (const piece of pieces) yield decodeTaken(piece);
 }
 
-function writeLog(area: DataArea, batches: readonly Buffer[]): void {
-  const dataEnd = area.offset;
+function writeBehind(area: DataArea, mark: string, pieces: readonly Buffer[]): void {
+  const end = area.offset;
   const length = Buffer.alloc(4);
-  for (const batch of batches) {
-    length.writeUInt32LE(batch.length);
+  for (const piece of pieces) {
+    length.writeUInt32LE(piece.length);
     area.append(length);
-    area.append(batch);
+    area.append(piece);
   }
   const trailer = Buffer.alloc(trailerBytes);
-  trailer.writeBigUInt64LE(BigInt(dataEnd));
-  trailer.writeUInt32LE(batches.length, 8);
+  trailer.writeBigUInt64LE(BigInt(end));
+  trailer.writeUInt32LE(pieces.length, 8);
   trailer.write(mark, 12);
   area.append(trailer);
   area.flush();
 }
 
-function readLog(fd: number): { dataEnd: number; batches: Buffer[] } {
+/** `end` is where the data, or the whole image, ends. */
+function readBehind(fd: number): { mark: string; end: number; pieces: Buffer[] } {
   const { size } = fs.fstatSync(fd);
   const trailer = readAt(fd, size - trailerBytes, trailerBytes);
-  if (trailer.toString('latin1', 12) !== mark) throw noPart();
-  const dataEnd = Number(trailer.readBigUInt64LE());
-  const log = readAt(fd, dataEnd, size - trailerBytes - dataEnd);
-  const batches: Buffer[] = [];
+  const mark = trailer.toString('latin1', 12);
+  if (mark !== marks.whole && mark !== marks.log) throw noPart();
+  const end = Number(trailer.readBigUInt64LE());
+  const behind = readAt(fd, end, size - trailerBytes - end);
+  const pieces: Buffer[] = [];
   let at = 0;
   for (let count = trailer.readUInt32LE(8); count > 0; count--) {
-    const length = log.readUInt32LE(at);
-    batches.push(log.subarray(at + 4, at + 4 + length));
+    const length = behind.readUInt32LE(at);
+    pieces.push(behind.subarray(at + 4, at + 4 + length));
     at += 4 + length;
   }
-  return { dataEnd, batches };
+  return { mark, end, pieces };
 }
 
 function readAt(fd: number, at: number, length: number): Buffer {
@@ -113,7 +136,8 @@ function readAt(fd: number, at: number, length: number): Buffer {
   return bytes;
 }
 
-const noBytes = Buffer.from('null');
+const nothing = Buffer.from('null');
+const jsonOf = (value: unknown): Buffer => Buffer.from(JSON.stringify(value));
 
 const noPart = () =>
   recoverable('volume_damaged', 'what was prepared of the layer is not whole', { op: 'volume.unpack' });

@@ -3,7 +3,7 @@ import { exceeded } from '../layer/errors.ts';
 import { implicit } from '../layer/finish.ts';
 import type { Below, Found, LayerTree, Seen } from '../layer/layer-tree.ts';
 import { S_IFDIR, S_IFMT } from '../sys.ts';
-import type { LowerImages } from './lowers.ts';
+import { type LowerImages, rootName } from './lowers.ts';
 import { type ImageNode, makeImageNode } from './node.ts';
 import { typeBits } from './write.ts';
 
@@ -28,6 +28,13 @@ export class ImageTree implements LayerTree {
     this.hasBelow = this.root.lowers.length > 0;
     if (this.hasBelow) this.root.below = lowers.attributes(0, []);
     this.#folders.set(this.root, newFolder());
+  }
+
+  /** The root of the image that holds the tree. */
+  top(): ImageNode {
+    const top = newFolder();
+    top.children.set(rootName, this.folder(this.root));
+    return top;
   }
 
   /** The folder of a directory that is here. */

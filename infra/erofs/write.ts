@@ -213,6 +213,8 @@ function dataOf(entry: Placed): { layout: number; size: number; where: number } 
   }
 }
 
+const uuidAt = 48;
+
 interface Superblock {
   rootNid: number;
   inodes: number;
@@ -235,9 +237,26 @@ function writeSuperblock(
   bytes.writeUInt32LE(inodes, 16);
   bytes.writeUInt32LE(blocks, 36);
   bytes.writeUInt32LE(metaBlock, 40);
-  uuid.copy(bytes, 48, 0, 16);
+  uuid.copy(bytes, uuidAt, 0, 16);
   bytes.writeUInt32LE(chunked ? incompatChunkedFile : 0, 80);
-  // Over the rest of the block, with this field still zero.
-  bytes.writeUInt32LE(crc32c(block.subarray(superblockOffset)), 4);
+  writeChecked(fd, block);
+}
+
+/** Gives a finished image another UUID. It is not synced. Errors are those of read(2) and write(2). */
+export function changeUuid(fd: number, uuid: Buffer): void {
+  const block = Buffer.alloc(blockBytes);
+  for (let at = 0; at < block.length; ) {
+    const read = fs.readSync(fd, block, at, block.length - at, at);
+    if (read === 0) throw new RangeError('the image ends within its superblock');
+    at += read;
+  }
+  uuid.copy(block, superblockOffset + uuidAt, 0, 16);
+  writeChecked(fd, block);
+}
+
+/** Writes the block of the superblock with its checksum, which is over the rest of it, with its own field zero. */
+function writeChecked(fd: number, block: Buffer): void {
+  block.writeUInt32LE(0, superblockOffset + 4);
+  block.writeUInt32LE(crc32c(block.subarray(superblockOffset)), superblockOffset + 4);
   for (let at = 0; at < block.length; ) at += fs.writeSync(fd, block, at, block.length - at, at);
 }

@@ -46,6 +46,17 @@ export class Report {
     return this.#warnings.get(code)?.count ?? 0;
   }
 
+  /** These and others, summed up by kind. */
+  joined(others: readonly LayerWarning[]): LayerWarning[] {
+    const all = new Map(others.map((warning) => [warning.code, { ...warning }]));
+    for (const warning of this.#warnings.values()) {
+      const known = all.get(warning.code);
+      if (known === undefined) all.set(warning.code, { ...warning });
+      else known.count += warning.count;
+    }
+    return [...all.values()];
+  }
+
   get warnings(): LayerWarning[] {
     return [...this.#warnings.values()];
   }
