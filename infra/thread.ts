@@ -19,7 +19,7 @@ async function answer({ module, job }: ThreadJob): Promise<ThreadAnswer> {
 }
 
 /** V8 collects nothing in a thread that rests: what a large layer left would stay until another one comes. */
-const restingBytes = 24 * 1024 * 1024;
+const restingBytes = 16 * 1024 * 1024;
 
 parentPort?.on('message', async (job: ThreadJob) => {
   parentPort?.postMessage(await answer(job));

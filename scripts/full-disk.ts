@@ -11,7 +11,7 @@ import type { DiskKind } from '../test/support/small-disk.ts';
 
 /**
  * `npm run test:full-disk -- [--commands pull,gc] [--drivers overlay,erofs] [--step KIB] [--to KIB] [--inodes N] [--point POINT]
- *   [--disk ext4|xfs|btrfs]`:
+ *   [--disk ext4|xfs|btrfs] [--at-once N]`:
  * each command on a small disk that fills up: from its start on, and from each moment that it passes (a point of
  * FLYD_FAULT), with 0, STEP, 2 STEP … TO KiB free, and with 0 … N inodes free. Prints how each ended, and every one that
  * ended badly. With --point one moment alone, or `start`.
@@ -25,6 +25,7 @@ const { values } = parseArgs({
     inodes: { type: 'string', default: '6' },
     point: { type: 'string' },
     disk: { type: 'string' },
+    'at-once': { type: 'string', default: String(availableParallelism()) },
   },
 });
 if (process.getuid?.() !== 0) {
@@ -47,7 +48,7 @@ try {
       if (driver !== 'btrfs' && values.disk !== 'btrfs')
         drills.push(...drillsOf(command, driver, points, inodes, 'inodes'));
       console.log(`${command} ${driver}: ${drills.length} drills`);
-      const { failures, tally } = await sweep(lab, drills, availableParallelism(), (line) =>
+      const { failures, tally } = await sweep(lab, drills, Number(values['at-once']), (line) =>
         console.log(`  ${line}`),
       );
       for (const [line, times] of tally) console.log(`${times} x ${line}`);

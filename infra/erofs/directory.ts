@@ -57,23 +57,51 @@ export function encodeDirectoryBlock<Inode>(
 
 /** The entries of one block, `bytes` long. */
 export function decodeDirectoryBlock(bytes: Buffer): { name: Buffer; nid: number; type: number }[] {
-  const count = bytes.readUInt16LE(8) / direntBytes;
+  const count = countOf(bytes);
   const entries: { name: Buffer; nid: number; type: number }[] = [];
-  for (let index = 0; index < count; index++) {
-    const at = index * direntBytes;
-    const start = bytes.readUInt16LE(at + 8);
-    const end = index + 1 < count ? bytes.readUInt16LE(at + direntBytes + 8) : lastNameEnd(bytes, start);
+  for (let index = 0; index < count; index++)
     entries.push({
-      nid: bytes.readUInt32LE(at) + bytes.readUInt32LE(at + 4) * 2 ** 32,
-      type: bytes.readUInt8(at + 10),
-      name: bytes.subarray(start, end),
+      nid: nidOf(bytes, index),
+      type: bytes.readUInt8(index * direntBytes + 10),
+      name: bytes.subarray(nameStart(bytes, index), nameEnd(bytes, index, count)),
     });
-  }
   return entries;
 }
 
+/**
+ * The node id under a name in one block, null for none. Looked up in place: a layer asks for each of its names in
+ * each layer below, and to decode the blocks for that made most of the garbage of a pull of many layers.
+ */
+export function findName(bytes: Buffer, name: Buffer): number | null {
+  let low = 0;
+  let high = countOf(bytes) - 1;
+  while (low <= high) {
+    const middle = (low + high) >>> 1;
+    const order = compareName(bytes, middle, name);
+    if (order === 0) return nidOf(bytes, middle);
+    if (order < 0) low = middle + 1;
+    else high = middle - 1;
+  }
+  return null;
+}
+
+/** The order of a block's entry, by its index, and a name: below 0 when the entry comes first. */
+export function compareName(bytes: Buffer, index: number, name: Buffer): number {
+  const end = Math.min(nameEnd(bytes, index, countOf(bytes)), bytes.length);
+  return bytes.compare(name, 0, name.length, nameStart(bytes, index), end);
+}
+
+/** The first name stands behind the last record. */
+const countOf = (bytes: Buffer): number => bytes.readUInt16LE(8) / direntBytes;
+
+const nidOf = (bytes: Buffer, index: number): number =>
+  bytes.readUInt32LE(index * direntBytes) + bytes.readUInt32LE(index * direntBytes + 4) * 2 ** 32;
+
+const nameStart = (bytes: Buffer, index: number): number => bytes.readUInt16LE(index * direntBytes + 8);
+
 /** The last name of a block ends with the block, or with the zeros that fill it. */
-function lastNameEnd(bytes: Buffer, start: number): number {
-  const zero = bytes.indexOf(0, start);
+function nameEnd(bytes: Buffer, index: number, count: number): number {
+  if (index + 1 < count) return nameStart(bytes, index + 1);
+  const zero = bytes.indexOf(0, nameStart(bytes, index));
   return zero === -1 ? bytes.length : zero;
 }

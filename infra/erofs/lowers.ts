@@ -4,6 +4,7 @@ import type { Below, Seen } from '../layer/layer-tree.ts';
 import { bytesOf, keyOf } from '../layer/path.ts';
 import { S_IFCHR, S_IFDIR, S_IFMT } from '../sys.ts';
 import { damaged } from './damage.ts';
+import { Pages } from './pages.ts';
 import { ErofsImage, type Inode } from './read.ts';
 
 /** In an image, the layer's own root is a folder of this name, as in the volumes of other drivers. */
@@ -11,17 +12,26 @@ export const rootName = 'rootfs';
 
 const opaqueXattr = 'trusted.overlay.opaque';
 
+interface Lower {
+  fd: number;
+  image: ErofsImage;
+  root: Inode;
+  /** Where the last look led, from the root down: the next name mostly stands in the same directory. */
+  trail: { name: string; inode: Inode }[];
+}
+
 /**
  * The images of the layers below one, nearest first, read as overlayfs reads them (kernel,
  * filesystems/overlayfs.rst: whiteouts, opaque directories, merging).
  */
 export class LowerImages {
-  readonly #images: { fd: number; image: ErofsImage; root: Inode }[] = [];
+  readonly #images: Lower[] = [];
 
   /** Opens images by their paths. `volume_damaged` for what is none. */
   constructor(paths: readonly string[]) {
+    const pages = new Pages();
     try {
-      for (const path of paths) this.#images.push(openImage(path));
+      for (const path of paths) this.#images.push(openImage(path, pages));
     } catch (error) {
       this.close();
       throw error;
@@ -93,30 +103,36 @@ export class LowerImages {
     for (const { fd } of this.#images.splice(0)) fs.closeSync(fd);
   }
 
-  #at(index: number) {
+  #at(index: number): Lower {
     const image = this.#images[index];
     if (image === undefined) throw new RangeError(`no lower layer ${index}`);
     return image;
   }
 
   #inode(index: number, names: readonly string[]): Inode | null {
-    const { image, root } = this.#at(index);
+    const { image, root, trail } = this.#at(index);
     let inode: Inode | null = root;
-    for (const name of names) {
-      inode = image.lookup(inode, bytesOf(name));
-      if (inode === null) return null;
+    for (const [depth, name] of names.entries()) {
+      const known = trail[depth];
+      if (known?.name === name) inode = known.inode;
+      else {
+        trail.length = depth;
+        inode = image.lookup(inode, bytesOf(name));
+        if (inode === null) return null;
+        trail.push({ name, inode });
+      }
     }
     return inode;
   }
 }
 
-function openImage(path: string): { fd: number; image: ErofsImage; root: Inode } {
+function openImage(path: string, pages: Pages): Lower {
   const fd = fs.openSync(path, 'r');
   try {
-    const image = new ErofsImage(fd);
+    const image = new ErofsImage(fd, pages);
     const root = image.lookup(image.root, Buffer.from(rootName));
     if (root === null) throw damaged(`the image has no ${rootName}`);
-    return { fd, image, root };
+    return { fd, image, root, trail: [] };
   } catch (error) {
     fs.closeSync(fd);
     throw error;

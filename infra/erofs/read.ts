@@ -1,6 +1,5 @@
-import fs from 'node:fs';
 import { damaged } from './damage.ts';
-import { decodeDirectoryBlock } from './directory.ts';
+import { compareName, decodeDirectoryBlock, findName } from './directory.ts';
 import {
   blockBytes,
   blocksOf,
@@ -16,6 +15,7 @@ import {
   superblockOffset,
   unpackDevice,
 } from './format.ts';
+import { Pages, pageBytes } from './pages.ts';
 import { decodeXattrs, type Xattr, xattrBytes } from './xattrs.ts';
 
 /** An inode of an image. `mode` is with its type bits. */
@@ -40,8 +40,6 @@ export interface Inode {
 const typeMask = 0o170000;
 const directoryType = 0o040000;
 const deviceTypes: readonly number[] = [0o020000, 0o060000];
-const pageBytes = 16 * blockBytes;
-const pagesMax = 256;
 
 /**
  * Reads images as `finishImage` writes them (and others of uncompressed extended inodes): enough to
@@ -49,15 +47,13 @@ const pagesMax = 256;
  * no such image, and the errors of read(2).
  */
 export class ErofsImage {
-  readonly #fd: number;
+  readonly #page: (index: number) => Buffer;
   readonly #metaAt: number;
   readonly #rootNid: number;
-  /** The pages read last, the newest at the end. */
-  readonly #pages = new Map<number, Buffer>();
 
-  /** Reads the image at `fd`, which stays the caller's to close. */
-  constructor(fd: number) {
-    this.#fd = fd;
+  /** Reads the image at `fd`, which stays the caller's to close. `pages` are shared with images that are read beside it. */
+  constructor(fd: number, pages = new Pages()) {
+    this.#page = pages.of(fd);
     const bytes = this.#read(superblockOffset, superblockBytes);
     if (bytes.length < superblockBytes || bytes.readUInt32LE(0) !== magic)
       throw damaged('the file is no EROFS image');
@@ -103,19 +99,18 @@ export class ErofsImage {
     // The first name of each block tells which block may hold the name.
     while (low < high) {
       const middle = Math.ceil((low + high) / 2);
-      const first = this.#entriesOf(directory, middle)[0];
-      if (first !== undefined && Buffer.compare(first.name, name) <= 0) low = middle;
+      if (compareName(this.#block(directory, middle), 0, name) <= 0) low = middle;
       else high = middle - 1;
     }
-    const found = this.#entriesOf(directory, low).find((entry) => entry.name.equals(name));
-    return found === undefined ? null : this.inode(found.nid);
+    const nid = findName(this.#block(directory, low), name);
+    return nid === null ? null : this.inode(nid);
   }
 
   /** All entries of a directory, without `.` and `..`. */
   entries(directory: Inode): { name: Buffer; nid: number }[] {
     const all: { name: Buffer; nid: number }[] = [];
     for (let block = 0; block < blocksOf(directory.size); block++)
-      for (const { name, nid } of this.#entriesOf(directory, block)) {
+      for (const { name, nid } of decodeDirectoryBlock(this.#block(directory, block))) {
         const text = name.toString('latin1');
         if (text !== '.' && text !== '..') all.push({ name: Buffer.from(name), nid });
       }
@@ -147,9 +142,9 @@ export class ErofsImage {
     return extents;
   }
 
-  #entriesOf(directory: Inode, block: number) {
+  #block(directory: Inode, block: number): Buffer {
     const length = Math.min(blockBytes, directory.size - block * blockBytes);
-    return decodeDirectoryBlock(this.#piece(directory, block * blockBytes, length));
+    return this.#piece(directory, block * blockBytes, length);
   }
 
   /** Bytes of a directory or link, inside one block. */
@@ -169,25 +164,5 @@ export class ErofsImage {
     if (start + length <= pageBytes || page.length < pageBytes) return page.subarray(start, start + length);
     const head = page.subarray(start);
     return Buffer.concat([head, this.#read(at + head.length, length - head.length)]);
-  }
-
-  #page(index: number): Buffer {
-    const known = this.#pages.get(index);
-    if (known !== undefined) {
-      this.#pages.delete(index);
-      this.#pages.set(index, known);
-      return known;
-    }
-    const page = Buffer.alloc(pageBytes);
-    let filled = 0;
-    for (let read = -1; read !== 0 && filled < pageBytes; filled += read)
-      read = fs.readSync(this.#fd, page, filled, pageBytes - filled, index * pageBytes + filled);
-    for (const oldest of this.#pages.keys()) {
-      if (this.#pages.size < pagesMax) break;
-      this.#pages.delete(oldest);
-    }
-    const bytes = page.subarray(0, filled);
-    this.#pages.set(index, bytes);
-    return bytes;
   }
 }
