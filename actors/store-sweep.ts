@@ -28,7 +28,7 @@ export interface StoreSweepDeps {
   activations: Pick<Activations, 'tree' | 'forget'>;
   store: Pick<
     BlobStore,
-    'fileNames' | 'blobSizes' | 'listPartials' | 'removeBlob' | 'syncRemovals' | 'removePartial'
+    'startListing' | 'blobSizes' | 'listPartials' | 'removeBlob' | 'syncRemovals' | 'removePartial'
   >;
   drivers: (name: DriverName) => SweptDriver;
   /** Absolute path of the folder that activations are mounted in. */
@@ -98,9 +98,11 @@ const sweepRows = (deps: StoreSweepDeps, signal: AbortSignal): Promise<SweepRepo
 const sweepAll = (deps: StoreSweepDeps, signal: AbortSignal): Promise<SweepReport> =>
   sweep(signal, async (report, attempts) => {
     const known = knownDrivers(deps);
+    // Begun before anything is removed: what goes meanwhile is no stranger, and what is not there any more is not removed twice.
+    const names = deps.store.startListing();
     await sweepWhatIsKnown(deps, report, attempts);
     for (const name of driverNames) await sweepStrangers(deps, name, known.has(name), report, attempts);
-    await sweepStrayBlobs(deps, report, attempts);
+    await sweepStrayBlobs(deps, await names(), report, attempts);
     await sweepPartials(deps, report, attempts);
     await sweepParts(deps, report, attempts);
   });
@@ -267,10 +269,10 @@ async function sweepBlobs(
 /** Files that no row tells of. */
 async function sweepStrayBlobs(
   { sweeps, store }: StoreSweepDeps,
+  names: Uint8Array,
   report: SweepReport,
   attempts: Attempts,
 ): Promise<void> {
-  const names = store.fileNames();
   const { strangers } = matchRecords(names, sweeps.blobNames(), nameBytes);
   const before = report.blobs;
   for (const [digest, size] of store.blobSizes(strangers.map((stranger) => stranger.digest))) {

@@ -1,4 +1,5 @@
 import { Command } from 'commander';
+import { lookersAhead } from './lookers-ahead.ts';
 import { type CommonFlags, withCommon, withWork } from './options.ts';
 import type { Act, Session } from './session.ts';
 
@@ -32,6 +33,7 @@ export function doctorCommand(act: Act): Command {
   return command.addHelpText('after', help).action(
     act(async (session: Session, flags: CommonFlags & { verify?: true; fix?: true }) => {
       if (flags.fix === true) return (await import('./doctor-fix.ts')).mend(session);
+      await lookersAhead(session, 'sizes');
       if (flags.verify === true) return (await import('./verify-work.ts')).verify(session);
       return (await import('./doctor-work.ts')).examine(session);
     }),

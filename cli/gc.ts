@@ -1,5 +1,6 @@
 import { Command, InvalidArgumentError } from 'commander';
 import { parseBytes, parseSpan } from '#infra/config/values';
+import { lookersAhead } from './lookers-ahead.ts';
 import { type CommonFlags, withCommon, withWork } from './options.ts';
 import type { Act, Session } from './session.ts';
 
@@ -29,13 +30,12 @@ export function gcCommand(act: Act): Command {
     .option('--max-bytes <size>', 'let images go until no more than this is in use', bytes)
     .option('--keep-within <time>', 'but none that was used within this time: 12h, 7d', span);
   withCommon(withWork(command));
-  return command
-    .addHelpText('after', help)
-    .action(
-      act(async (session: Session, flags: CommonFlags & GcFlags) =>
-        (await import('./gc-work.ts')).collect(session, flags),
-      ),
-    );
+  return command.addHelpText('after', help).action(
+    act(async (session: Session, flags: CommonFlags & GcFlags) => {
+      await lookersAhead(session, 'names');
+      return (await import('./gc-work.ts')).collect(session, flags);
+    }),
+  );
 }
 
 function bytes(text: string): number {

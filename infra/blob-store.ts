@@ -4,9 +4,10 @@ import { FlydError, fromErrorRecord, toErrorRecord, unrecoverable } from '#core/
 import { type Digest, hexOf } from '#core/ids';
 import type { LayerBlob, LayerRef, Source } from '#core/image';
 import type { Limits } from '#core/limits';
-import { listNames, startMeasuring } from './blob/file-list.ts';
+import { type FilesFound, startListing, startMeasuring } from './blob/file-list.ts';
 import { namesIn, statNow, statOrNull } from './blob/files.ts';
 import { type Measured, openJournal } from './blob/journal.ts';
+import { blobFolderOf } from './blob/lookers.ts';
 import { fetchPartial, type PartialPaths, unlinkPartial } from './blob/partial.ts';
 import { measureWhole } from './blob/whole.ts';
 import { errnoOf, fileError, syncDir, unlinkIfThere } from './durable.ts';
@@ -38,10 +39,10 @@ export interface BlobStore {
   removeBlob(digest: Digest): Promise<boolean>;
   /** What was removed stays so after a power cut: one sync for many. */
   syncRemovals(): Promise<void>;
-  /** The names of all files, as `core/blob-files.ts` compares them: cheap, however many there are. */
-  fileNames(): Uint8Array;
-  /** Begins to look how large these files are; see `startMeasuring`. */
-  startMeasuring(names: Uint8Array): () => Promise<Float64Array>;
+  /** Begins to list all files; what it gives sees to the end of it, and gives their names as `core/blob-files.ts` compares them. */
+  startListing(): () => Promise<Uint8Array>;
+  /** The same, and looks how large each is. */
+  startMeasuring(): () => Promise<FilesFound>;
   /** Those of the digests that have a file, with its bytes. For a few. */
   blobSizes(digests: readonly Digest[]): Map<Digest, number>;
   /** Partials with their bytes and the time of their last change in ms since 1970; an id whose journal alone is left has 0 bytes. */
@@ -77,7 +78,7 @@ const spoiling: readonly string[] = [
 
 /** A blob store below `dir`, which exists. `checkpointBytes`: after so many the next sync begins, and a crash costs what came since the last; default 16 MiB. */
 export function createBlobStore(dir: string, { checkpointBytes = 16 * 1024 * 1024 } = {}): BlobStore {
-  const blobsDir = join(dir, 'blobs', 'sha256');
+  const blobsDir = blobFolderOf(dir);
   const partialDir = join(dir, 'partial');
   const pathOf = (digest: Digest) => join(blobsDir, hexOf(digest));
 
@@ -188,8 +189,8 @@ export function createBlobStore(dir: string, { checkpointBytes = 16 * 1024 * 102
     removePartial,
     removeBlob: (digest) => unlinkIfThere(pathOf(digest)),
     syncRemovals: () => syncDir(blobsDir),
-    fileNames: () => listNames(blobsDir),
-    startMeasuring: (names) => startMeasuring(blobsDir, names),
+    startListing: () => startListing(blobsDir),
+    startMeasuring: () => startMeasuring(blobsDir),
     blobSizes,
     listPartials,
   };

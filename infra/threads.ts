@@ -37,6 +37,11 @@ export async function inThread<Job, Answer>(module: URL, job: Job): Promise<Answ
   return answer.value as Answer;
 }
 
+/** Starts threads ahead of jobs that are about to come, until so many are idle. They keep no process alive. */
+export function startThreads(count: number): void {
+  while (idle.length < count) rest(start());
+}
+
 function start(): Thread {
   const worker = new Worker(besideModule(import.meta.url, './thread'), {
     name: 'flyd',

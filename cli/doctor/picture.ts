@@ -21,21 +21,23 @@ export interface PictureParts {
 
 const idPattern = /^(vol|act)-[0-9a-f]{16}$/;
 
-/** What the world and the database look like now. The world first: rows come before things, and go after them. */
+/**
+ * What the world and the database look like now. The world first: rows come before things, and go after them.
+ * Not so of blobs, where either order takes what moves meanwhile for wrong: who looks again sees.
+ */
 export async function takePicture(parts: PictureParts): Promise<Picture> {
   const { db, stateDir, exec, drivers, mountRoot } = parts;
   const store = createBlobStore(stateDir);
-  const names = store.fileNames();
   // Most of the time goes into this: threads are at it while the rest is looked at.
-  const measured = store.startMeasuring(names);
+  const measured = store.startMeasuring();
   const world: Omit<World, 'blobs'> = {
     partials: (await store.listPartials()).map(({ id }) => id),
     inventory: await inventories(drivers),
     mounted: await mountedIds(mountRoot, mountPointsOf(db)),
     pool: await lookAtPool(stateDir, exec, 'doctor'),
   };
-  const sizes = await measured();
   const { blobRecords, ...census } = takeCensus(db);
+  const { names, sizes } = await measured();
   const { files, rows } = differences(names, sizes, blobRecords);
   return { world: { ...world, blobs: files }, census: { ...census, blobs: rows } };
 }

@@ -1,70 +1,62 @@
-import { availableParallelism } from 'node:os';
 import { setImmediate } from 'node:timers/promises';
-import { nameBytes } from '#core/blob-files';
 import { type ErrorRecord, fromErrorRecord } from '#core/errors';
-import { AT_FDCWD, close, eachName, isErrno, O_CLOEXEC, O_DIRECTORY, O_RDONLY, openat } from '../sys.ts';
 import { besideModule, inThread } from '../threads.ts';
-import { measureFiles, type SizesJob } from './file-sizes.ts';
+import { foundBy, type LookJob, listOnce, measureFiles, newLook, untilListed } from './file-looking.ts';
+import type { LookOrder } from './file-looking-thread.ts';
+import { lookersFor } from './lookers.ts';
 
-const thread = besideModule(import.meta.url, './file-sizes-thread');
-
-/** Fewer are looked at before a thread has started. */
-const filesForThreads = 16_384;
-const threadsMax = 3;
-
-/** All names of `nameBytes` bytes in a folder, one after the other, in shared memory; none when there is no folder. */
-export function listNames(folder: string): Uint8Array {
-  let found = Buffer.alloc(64 * 1024);
-  let length = 0;
-  const keep = (bytes: Buffer, start: number): void => {
-    if (length + nameBytes > found.length) found = Buffer.concat([found, Buffer.alloc(found.length)]);
-    // One that is longer or shorter is written over by the next.
-    for (let at = 0; at < nameBytes; at++) {
-      const byte = bytes[start + at] ?? 0;
-      if (byte === 0) return;
-      found[length + at] = byte;
-    }
-    if (bytes[start + nameBytes] === 0) length += nameBytes;
-  };
-  const fd = openFolder(folder);
-  if (fd === null) return new Uint8Array(0);
-  try {
-    eachName(fd, keep);
-  } finally {
-    close(fd);
-  }
-  const names = new Uint8Array(new SharedArrayBuffer(length));
-  names.set(found.subarray(0, length));
-  return names;
-}
-
-function openFolder(folder: string): number | null {
-  try {
-    return openat(AT_FDCWD, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  } catch (error) {
-    if (isErrno(error, 'ENOENT')) return null;
-    throw error;
-  }
+/** What a folder has, as `core/blob-files.ts` compares it. */
+export interface FilesFound {
+  names: Uint8Array;
+  /** Bytes of each; -1 of one that is gone again, or not a file. */
+  sizes: Float64Array;
 }
 
 /**
- * Begins to look at these files, many of them in threads of their own, and gives a function that helps until
- * all are done: then it gives the bytes of each, -1 for one that is not there or not a file.
+ * Begins to list a folder, in another thread when that is worth it, and gives a function that sees to its end
+ * and gives all names of `nameBytes` bytes. None when there is no folder.
  */
-export function startMeasuring(folder: string, names: Uint8Array): () => Promise<Float64Array> {
-  const count = names.length / nameBytes;
-  const sizes = new Float64Array(new SharedArrayBuffer(count * Float64Array.BYTES_PER_ELEMENT));
-  if (count === 0) return async () => sizes;
-  const job: SizesJob = { folder, names, sizes, taken: new Int32Array(new SharedArrayBuffer(4)) };
-  const threads = count < filesForThreads ? 0 : Math.min(threadsMax, availableParallelism() - 1);
-  const others = Promise.all(
-    Array.from({ length: threads }, () => inThread<SizesJob, ErrorRecord | null>(thread, job)),
-  );
-  others.catch(() => {}); // told to whoever waits for the sizes
+export function startListing(
+  folder: string,
+  threads = lookersFor(folder, 'names'),
+): () => Promise<Uint8Array> {
+  const { job, list } = start(folder, { threads, measure: false });
   return async () => {
-    for (const _ of measureFiles(job)) await setImmediate();
-    const failed = (await others).find((error) => error !== null);
-    if (failed !== undefined) throw fromErrorRecord(failed as ErrorRecord);
-    return sizes;
+    await list();
+    return foundBy(job).names;
   };
+}
+
+/** The same, and looks at each of the files. What these are by then is for the caller to expect: some may be gone. */
+export function startMeasuring(
+  folder: string,
+  threads = lookersFor(folder, 'sizes'),
+): () => Promise<FilesFound> {
+  const { job, list, others } = start(folder, { threads, measure: true });
+  return async () => {
+    await list();
+    for (const _ of measureFiles(job)) await setImmediate();
+    await others;
+    return foundBy(job);
+  };
+}
+
+const thread = besideModule(import.meta.url, './file-looking-thread');
+
+function start(folder: string, { threads, measure }: { threads: number; measure: boolean }) {
+  const job: LookJob = newLook(folder);
+  const look = async (): Promise<void> => {
+    const failed = await inThread<LookOrder, ErrorRecord | null>(thread, { ...job, measure });
+    if (failed !== null) throw fromErrorRecord(failed);
+  };
+  const others = Promise.all(Array.from({ length: threads }, look));
+  others.catch(() => {}); // told to whoever waits for the end
+  /** Whoever comes first lists: a thread may not have started yet. */
+  const list = async (): Promise<void> => {
+    if (listOnce(job)) return;
+    // A thread that breaks down tells nobody that its listing is over.
+    await Promise.race([untilListed(job), others]);
+    if (job.names.byteLength === 0) await others;
+  };
+  return { job, list, others };
 }

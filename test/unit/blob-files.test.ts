@@ -4,8 +4,10 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, truncateSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { differences, matchRecords, nameBytes, removingText } from '#core/blob-files';
-import { listNames, startMeasuring } from '#infra/blob/file-list';
+import { startListing, startMeasuring } from '#infra/blob/file-list';
+import { foundBy, listOnce, measureFiles, newLook } from '#infra/blob/file-looking';
 
 const hex = (n: number): string => createHash('sha256').update(`blob ${n}`).digest('hex');
 const namesOf = (names: readonly string[]): Buffer => Buffer.from(names.join(''));
@@ -66,45 +68,71 @@ test('a size is told to the byte, as far as numbers go', () => {
   });
 });
 
-/** More than are looked at without threads. */
-const many = 17_000;
+for (const threads of [0, 3])
+  test(`a folder is listed and measured whole, by ${threads} threads too`, async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'flyd-files-'));
+    try {
+      assert.equal((await startListing(join(folder, 'none'), threads)()).length, 0);
+      assert.equal((await startMeasuring(join(folder, 'none'), threads)()).sizes.length, 0);
+      const sizes = new Map<string, number>();
+      const many = 5_000;
+      for (let n = 0; n < many; n++) {
+        const bytes = n % 7;
+        writeFileSync(join(folder, hex(n)), 'x'.repeat(bytes));
+        sizes.set(hex(n), bytes);
+      }
+      const huge = 5 * 2 ** 30 + 1;
+      truncateSync(join(folder, hex(3)), huge);
+      sizes.set(hex(3), huge);
+      mkdirSync(join(folder, hex(many)));
+      symlinkSync(hex(1), join(folder, hex(many + 1)));
+      for (const n of [many, many + 1]) sizes.set(hex(n), -1);
+      for (const name of ['short', `${hex(0)}0`, `${hex(0)}.flyd-tmp`, hex(0).slice(1)])
+        writeFileSync(join(folder, name), '');
 
-test('a folder is listed and measured whole, by threads too', async () => {
+      const listed = split(await startListing(folder, threads)());
+      assert.deepEqual(listed.toSorted(), [...sizes.keys()].sort());
+      const found = await startMeasuring(folder, threads)();
+      assert.deepEqual(new Map(split(found.names).map((name, at) => [name, found.sizes[at]])), sizes);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
+test('what goes between the listing and the look at it has no bytes', () => {
   const folder = mkdtempSync(join(tmpdir(), 'flyd-files-'));
   try {
-    assert.equal(listNames(join(folder, 'none')).length, 0);
-    const sizes = new Map<string, number>();
-    for (let n = 0; n < many; n++) {
-      const bytes = n % 7;
-      writeFileSync(join(folder, hex(n)), 'x'.repeat(bytes));
-      sizes.set(hex(n), bytes);
-    }
-    const huge = 5 * 2 ** 30 + 1;
-    truncateSync(join(folder, hex(3)), huge);
-    sizes.set(hex(3), huge);
-    mkdirSync(join(folder, hex(many)));
-    symlinkSync(hex(1), join(folder, hex(many + 1)));
-    for (const n of [many, many + 1]) sizes.set(hex(n), -1);
-    for (const name of ['short', `${hex(0)}0`, `${hex(0)}.flyd-tmp`, hex(0).slice(1)])
-      writeFileSync(join(folder, name), '');
-
-    const names = listNames(folder);
-    const listed = Array.from({ length: names.length / nameBytes }, (_, at) =>
-      Buffer.from(names.subarray(at * nameBytes, (at + 1) * nameBytes)).toString('latin1'),
-    );
-    assert.deepEqual(listed.toSorted(), [...sizes.keys()].sort());
-    const wait = startMeasuring(folder, names);
+    for (const n of [1, 2]) writeFileSync(join(folder, hex(n)), 'x');
+    const job = newLook(folder);
+    assert.equal(listOnce(job), true);
+    assert.equal(listOnce(job), false, 'it is listed once');
     rmSync(join(folder, hex(2)));
-    const measured = await wait();
-    listed.forEach((name, at) => {
-      if (name !== hex(2)) assert.equal(measured[at], sizes.get(name), name);
-    });
-    assert.equal(
-      (await startMeasuring(folder, names)())[listed.indexOf(hex(2))],
-      -1,
-      'gone since it was listed',
-    );
+    for (const _ of measureFiles(job));
+    const { names, sizes } = foundBy(job);
+    const wanted = split(names).map((name) => (name === hex(2) ? -1 : 1));
+    assert.deepEqual([...sizes], wanted);
   } finally {
     rmSync(folder, { recursive: true });
   }
 });
+
+test('a folder that cannot be listed fails whoever lists it', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'flyd-files-'));
+  const file = join(folder, 'file');
+  writeFileSync(file, '');
+  try {
+    for (const threads of [0, 3]) {
+      await assert.rejects(startListing(file, threads)(), /ENOTDIR/);
+      const wait = startMeasuring(file, threads);
+      if (threads > 0) await sleep(300); // so that one of them is the one that lists
+      await assert.rejects(wait(), /ENOTDIR/);
+    }
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+const split = (names: Uint8Array): string[] =>
+  Array.from({ length: names.length / nameBytes }, (_, at) =>
+    Buffer.from(names.subarray(at * nameBytes, (at + 1) * nameBytes)).toString('latin1'),
+  );

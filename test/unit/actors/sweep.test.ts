@@ -198,7 +198,7 @@ describe('store.sweep', () => {
     await run(imageDrop(parts), { image: id });
     const store = {
       ...parts.store,
-      fileNames: () => assert.fail('the blob store was listed'),
+      startListing: () => assert.fail('the blob store was listed'),
       listPartials: () => assert.fail('the downloads were listed'),
     };
     const drivers = (name: DriverName) => ({
