@@ -7,7 +7,7 @@ import { startThreads } from '../threads.ts';
 export const blobFolderOf = (dir: string): string => join(dir, 'blobs', 'sha256');
 
 /** How many threads look at a folder beside the main one. */
-const most = { names: 1, sizes: 3 } as const;
+const most = { names: 1, sizes: 2 } as const;
 
 /** From so many bytes that a folder itself takes, some ten thousand files, a thread is worth its start of 40 ms of CPU. */
 const folderBytesMin = 1024 * 1024;
