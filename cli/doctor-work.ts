@@ -20,6 +20,9 @@ export async function examine(session: Session): Promise<number> {
   // What is in a folder that somebody else could have filled is not looked at.
   const safe = !isBroken(folder);
   const { findings: runs, lastSeen, damage } = safe ? await checkRuns(settings) : nothing;
+  // What takes longest is begun first.
+  const content = safe ? checkContent(session, exec, damage) : Promise.resolve([]);
+  content.catch(() => {}); // told where it has its place
   const drivers = await createDrivers({ stateDir, exec, pool: poolOptionsOf(settings) });
   const findings: Finding[] = [
     checkNode(),
@@ -32,7 +35,7 @@ export async function examine(session: Session): Promise<number> {
     ...(safe ? await checkSpace(stateDir) : []),
     ...(safe ? await checkDrivers(drivers, driver) : []),
     ...(safe ? await checkPool(stateDir, exec, settings.warnAt) : []),
-    ...(safe ? await checkContent(session, exec, damage) : []),
+    ...(await content),
     checkClock(lastSeen),
     ...runs,
   ];

@@ -33,7 +33,8 @@ export function doctorCommand(act: Act): Command {
   return command.addHelpText('after', help).action(
     act(async (session: Session, flags: CommonFlags & { verify?: true; fix?: true }) => {
       if (flags.fix === true) return (await import('./doctor-fix.ts')).mend(session);
-      await lookersAhead(session, 'sizes');
+      // One more reads the database from end to end.
+      await lookersAhead(session, 'sizes', flags.verify === true ? 0 : 1);
       if (flags.verify === true) return (await import('./verify-work.ts')).verify(session);
       return (await import('./doctor-work.ts')).examine(session);
     }),

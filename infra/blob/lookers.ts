@@ -25,6 +25,9 @@ function sizeOf(folder: string): number {
   }
 }
 
-/** Starts these threads ahead: they are there when the main one, busy loading, comes to need them. */
-export const startLookers = (folder: string, what: keyof typeof most): void =>
-  startThreads(lookersFor(folder, what));
+/**
+ * Starts these threads ahead, and `others` for what else is to be done: they are there when the main one, busy
+ * loading, comes to need them.
+ */
+export const startLookers = (folder: string, what: keyof typeof most, others = 0): void =>
+  startThreads(lookersFor(folder, what) + others);
