@@ -2,7 +2,7 @@ import { basename, dirname, join } from 'node:path';
 import { differences } from '#core/blob-files';
 import { type DriverName, driverNames } from '#core/image';
 import type { Picture, World } from '#core/invariants';
-import { mountPointsOf, takeCensus } from '#db/images/index';
+import { mountPointsOf, takeCensus } from '#db/images/census';
 import type { openDatabase } from '#db/open';
 import { createBlobStore } from '#infra/blob-store';
 import type { Exec } from '#infra/exec';

@@ -21,7 +21,6 @@ export type {
 export { backUp, markBackup } from './backup.ts';
 export { type BlobView, listBlobs } from './blob-list.ts';
 export type { BlobFacts, Blobs } from './blobs.ts';
-export { mountPointsOf, takeCensus } from './census.ts';
 export type { Configs } from './configs.ts';
 export type { Eviction, Evictions, EvictionWish } from './eviction.ts';
 export type { CompleteImage, ImageLayerView, ImageRow, ImageSummary, Images, ImageView } from './images.ts';
