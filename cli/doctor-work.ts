@@ -1,3 +1,4 @@
+import { createBlobStore, type Measuring } from '#infra/blob-store';
 import { createExec, type Exec } from '#infra/exec';
 import { createDrivers } from '#infra/volumes/index';
 import { checkAgreement } from './doctor/agreement.ts';
@@ -19,9 +20,10 @@ export async function examine(session: Session): Promise<number> {
   const folder = await checkFolder('state directory', stateDir);
   // What is in a folder that somebody else could have filled is not looked at.
   const safe = !isBroken(folder);
+  // What takes longest is begun first, here and below.
+  const measuring = safe ? createBlobStore(stateDir).startMeasuring() : null;
   const { findings: runs, lastSeen, damage } = safe ? await checkRuns(settings) : nothing;
-  // What takes longest is begun first.
-  const content = safe ? checkContent(session, exec, damage) : Promise.resolve([]);
+  const content = measuring === null ? Promise.resolve([]) : checkContent(session, exec, damage, measuring);
   content.catch(() => {}); // told where it has its place
   const drivers = await createDrivers({ stateDir, exec, pool: poolOptionsOf(settings) });
   const findings: Finding[] = [
@@ -47,9 +49,14 @@ export async function examine(session: Session): Promise<number> {
 const nothing: RunsChecked = { findings: [], lastSeen: null, damage: null };
 
 /** What the database says, beside the world, and whether it can be read at all. Both take long: one does not wait for the other. */
-async function checkContent(session: Session, exec: Exec, damage: RunsChecked['damage']): Promise<Finding[]> {
+async function checkContent(
+  session: Session,
+  exec: Exec,
+  damage: RunsChecked['damage'],
+  measuring: Measuring,
+): Promise<Finding[]> {
   if (damage === null) return [];
-  const agreement = checkAgreement(session, exec);
+  const agreement = checkAgreement(session, exec, measuring);
   agreement.catch(() => {}); // where the database is damaged, that is what there is to tell
   const intact = await damage;
   return isBroken(intact) ? [intact] : [...(await agreement), intact];

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Census, invariants, judge, lasting, type Violation } from '#core/invariants';
+import { createBlobStore, type Measuring } from '#infra/blob-store';
 import { createExec } from '#infra/exec';
 import { hasStateDir, openStateDir } from '#infra/state-dir';
 import { createDrivers } from '#infra/volumes/index';
@@ -45,27 +46,35 @@ export async function verify(session: Session): Promise<number> {
   return violations.length === 0 ? exitCodes.done : exitCodes.failed;
 }
 
-/** What breaks an invariant, and goes on breaking it while it is looked at again. */
-export async function findViolations({ settings, surroundings }: Session): Promise<Verdict> {
+/**
+ * What breaks an invariant, and goes on breaking it while it is looked at again. `begun`: the first look at
+ * all blobs, which takes longest, if it was begun before.
+ */
+export async function findViolations(
+  { settings, surroundings }: Session,
+  begun?: Measuring,
+): Promise<Verdict> {
   const { stateDir, mountRoot } = settings;
   if (!(await hasStateDir(stateDir))) return { violations: [], leftovers: [], census: null };
   const state = await openStateDir(stateDir);
+  const store = createBlobStore(stateDir);
+  const measuring = begun ?? store.startMeasuring();
   const db = openStateDatabase(state.paths, settings, { readsMuch: true });
   try {
     const exec = createExec({ path: surroundings.path });
     const drivers = await createDrivers({ stateDir, exec, pool: poolOptionsOf(settings) });
-    const look = async (): Promise<Verdict> => {
-      const picture = await takePicture({ db, drivers, exec, stateDir, mountRoot });
+    const look = async (measuring: Measuring): Promise<Verdict> => {
+      const picture = await takePicture({ db, store, measuring, drivers, exec, stateDir, mountRoot });
       return {
         violations: judge(picture, 'broken'),
         leftovers: judge(picture, 'leftover'),
         census: picture.census,
       };
     };
-    let verdict = await look();
+    let verdict = await look(measuring);
     for (let n = 1; n < looks && verdict.violations.length + verdict.leftovers.length > 0; n++) {
       await sleep(pauseMs);
-      const again = await look();
+      const again = await look(store.startMeasuring());
       verdict = {
         violations: lasting(verdict.violations, again.violations),
         leftovers: lasting(verdict.leftovers, again.leftovers),

@@ -42,12 +42,15 @@ export interface BlobStore {
   /** Begins to list all files; what it gives sees to the end of it, and gives their names as `core/blob-files.ts` compares them. */
   startListing(): () => Promise<Uint8Array>;
   /** The same, and looks how large each is. */
-  startMeasuring(): () => Promise<FilesFound>;
+  startMeasuring(): Measuring;
   /** Those of the digests that have a file, with its bytes. For a few. */
   blobSizes(digests: readonly Digest[]): Map<Digest, number>;
   /** Partials with their bytes and the time of their last change in ms since 1970; an id whose journal alone is left has 0 bytes. */
   listPartials(): Promise<{ id: string; bytes: number; modifiedMs: number }[]>;
 }
+
+/** Sees to the end of a look at all files, and gives what there is. */
+export type Measuring = () => Promise<FilesFound>;
 
 export interface FetchRequest {
   source: Source;

@@ -1,4 +1,5 @@
 import type { Violation } from '#core/invariants';
+import type { Measuring } from '#infra/blob-store';
 import type { Exec } from '#infra/exec';
 import type { Session } from '../session.ts';
 import { findViolations } from '../verify-work.ts';
@@ -8,10 +9,10 @@ import { checkHeld } from './pool.ts';
 /** So many of one kind are told; the rest is `flyd doctor --verify`'s. */
 const toldMax = 10;
 
-/** Where database and world do not agree, and what cannot be removed because somebody holds it. */
-export async function checkAgreement(session: Session, exec: Exec): Promise<Finding[]> {
+/** Where database and world do not agree, and what cannot be removed because somebody holds it. `begun`: see `findViolations`. */
+export async function checkAgreement(session: Session, exec: Exec, begun: Measuring): Promise<Finding[]> {
   const { stateDir } = session.settings;
-  const { violations, leftovers, census } = await findViolations(session);
+  const { violations, leftovers, census } = await findViolations(session, begun);
   if (census === null) return [];
   const says = ({ subject, says }: Violation): string => `${subject}: ${says}`;
   const findings = [

@@ -4,7 +4,7 @@ import { type DriverName, driverNames } from '#core/image';
 import type { Picture, World } from '#core/invariants';
 import { mountPointsOf, takeCensus } from '#db/images/census';
 import type { openDatabase } from '#db/open';
-import { createBlobStore } from '#infra/blob-store';
+import type { BlobStore, Measuring } from '#infra/blob-store';
 import type { Exec } from '#infra/exec';
 import { mountsUnder, readMounts } from '#infra/mountinfo';
 import { findMountPoint } from '#infra/mounts';
@@ -12,6 +12,9 @@ import type { Drivers } from '#infra/volumes/index';
 import { lookAtPool } from '#infra/volumes/pool-look';
 
 export interface PictureParts {
+  store: Pick<BlobStore, 'listPartials'>;
+  /** A look at all blobs, begun before: threads are at it while the rest is looked at. */
+  measuring: Measuring;
   db: ReturnType<typeof openDatabase>;
   drivers: Drivers;
   exec: Exec;
@@ -26,10 +29,7 @@ const idPattern = /^(vol|act)-[0-9a-f]{16}$/;
  * Not so of blobs, where either order takes what moves meanwhile for wrong: who looks again sees.
  */
 export async function takePicture(parts: PictureParts): Promise<Picture> {
-  const { db, stateDir, exec, drivers, mountRoot } = parts;
-  const store = createBlobStore(stateDir);
-  // Most of the time goes into this: threads are at it while the rest is looked at.
-  const measured = store.startMeasuring();
+  const { db, store, stateDir, exec, drivers, mountRoot } = parts;
   const world: Omit<World, 'blobs'> = {
     partials: (await store.listPartials()).map(({ id }) => id),
     inventory: await inventories(drivers),
@@ -37,7 +37,7 @@ export async function takePicture(parts: PictureParts): Promise<Picture> {
     pool: await lookAtPool(stateDir, exec, 'doctor'),
   };
   const { blobRecords, ...census } = takeCensus(db);
-  const { names, sizes } = await measured();
+  const { names, sizes } = await parts.measuring();
   const { files, rows } = differences(names, sizes, blobRecords);
   return { world: { ...world, blobs: files }, census: { ...census, blobs: rows } };
 }
