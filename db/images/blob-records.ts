@@ -1,6 +1,9 @@
 import type { Database } from 'better-sqlite3';
 import { nameBytes, recordBytes, removingText } from '#core/blob-files';
 
+/** To be added to a size: its digits after the first are the size's, with zeros before them. */
+const digits = `1${'0'.repeat(recordBytes - nameBytes)}`;
+
 /**
  * All rows of blobs as records of `core/blob-files.ts`, put together by SQLite itself: a value for JavaScript
  * for each row would take three times as long.
@@ -9,7 +12,7 @@ export const blobRecords = (db: Database): Buffer =>
   together(
     db,
     recordBytes,
-    `substr(digest, 8) || CASE state WHEN 'whole' THEN format('%016d', size) ELSE '${removingText}' END`,
+    `substr(digest, 8) || CASE state WHEN 'whole' THEN substr(${digits} + size, 2) ELSE '${removingText}' END`,
   );
 
 /** The names alone: an index has them, a third of what all rows are. */
