@@ -5,14 +5,16 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { installed } from './installed.ts';
 import { type Result, resultOf, writeResults } from './result.ts';
+import { commandsOf, smallImage } from './scale/commands.ts';
 import { type Crowd, fill } from './scale/crowd.ts';
 import { compactHistories, type Histories } from './scale/histories.ts';
 import { type Timed, timed } from './timed.ts';
 
 /**
  * How flyd does with much of everything: `npm run bench:scale [runs]`. Ten thousand sleeping runs are taken
- * over by a new process; as many long histories are compacted; every command, as installed, is timed from its
- * start to its end, over 1,000 images and 100,000 blobs. Ends with 1 when a target is missed.
+ * over by a new process; as many long histories are compacted; every command (scale/commands.ts says which are
+ * left out, and why), as installed, is timed from its start to its end, over 1,000 images and 100,000 blobs.
+ * Ends with 1 when a target is missed.
  */
 const root = fileURLToPath(new URL('..', import.meta.url));
 const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
@@ -76,29 +78,6 @@ async function compact(): Promise<void> {
 const stateDir = join(folder, 'state');
 const mountRoot = join(folder, 'mnt');
 
-const image = `img-${(500).toString(16).padStart(16, '0')}`;
-const commands: Readonly<Record<string, readonly string[]>> = {
-  images: ['images'],
-  'images --json': ['images', '--json'],
-  'images show': ['images', 'show', image],
-  blobs: ['blobs'],
-  'blobs --json': ['blobs', '--json'],
-  activations: ['activations'],
-  runs: ['runs'],
-  'runs --live': ['runs', '--live'],
-  'runs show': ['runs', 'show', 'BENCH-77'],
-  'runs events': ['runs', 'events', 'BENCH-77'],
-  pin: ['pin', image],
-  activate: ['activate', image, '--name', 'bench'],
-  deactivate: ['deactivate', 'bench'],
-  'rm of an image': ['rm'],
-  'gc with nothing to do': ['gc'],
-  'gc --max-bytes': ['gc', '--max-bytes', '1TiB'],
-  resume: ['resume'],
-  doctor: ['doctor'],
-  'doctor --verify': ['doctor', '--verify'],
-};
-
 function measureCommands(): void {
   execFileSync(process.execPath, [join(root, 'scripts/build.ts')], { stdio: ['ignore', 2, 'inherit'] });
   const command = installed(root, folder);
@@ -106,13 +85,14 @@ function measureCommands(): void {
     timed(command, [...args, '--state-dir', stateDir, '--mount-root', mountRoot], { PATH: process.env.PATH });
   flyd('gc');
   fill(stateDir, mountRoot, crowd);
-  const took = new Map<string, Timed[]>(Object.keys(commands).map((title) => [title, []]));
+  const pulled = smallImage(join(folder, 'small'));
+  flyd('pull', pulled, '--no-activate', '--driver', 'copy');
+  const took = new Map<string, Timed[]>();
   // The first round is not counted: it brings files into memory, and V8's compiled code beside the bundle.
   for (let round = 0; round <= repeats; round++)
-    for (const [title, args] of Object.entries(commands)) {
-      const more = args[0] === 'rm' ? [`img-${(900 + round).toString(16).padStart(16, '0')}`] : [];
-      const one = flyd(...args, ...more);
-      if (round > 0) took.get(title)?.push(one);
+    for (const [title, args] of Object.entries(commandsOf(round, { pulled, folder }))) {
+      const one = flyd(...args);
+      if (round > 0) took.set(title, [...(took.get(title) ?? []), one]);
     }
   for (const [title, values] of took) {
     const wall = values.map(({ wallMs }) => wallMs);

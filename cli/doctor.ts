@@ -32,9 +32,10 @@ export function doctorCommand(act: Act): Command {
   withCommon(withWork(command));
   return command.addHelpText('after', help).action(
     act(async (session: Session, flags: CommonFlags & { verify?: true; fix?: true }) => {
-      if (flags.fix === true) return (await import('./doctor-fix.ts')).mend(session);
+      const examines = flags.fix !== true && flags.verify !== true;
       // One more reads the database from end to end.
-      await lookersAhead(session, 'sizes', flags.verify === true ? 0 : 1);
+      await lookersAhead(session, 'sizes', examines ? 1 : 0);
+      if (flags.fix === true) return (await import('./doctor-fix.ts')).mend(session);
       if (flags.verify === true) return (await import('./verify-work.ts')).verify(session);
       return (await import('./doctor-work.ts')).examine(session);
     }),
