@@ -36,20 +36,25 @@ test('processes in a crowd pull, activate, deactivate, remove and sweep, and som
     mkdirSync(join(bucket, name ?? ''));
     for (const file of files) cpSync(join(bucket, 'sample', file), join(bucket, name ?? '', file));
   }
-  const memberOf = driver === 'devmapper' ? residentMember : commandMember;
+  const isGuest = driver === 'devmapper';
+  const memberOf = isGuest ? residentMember : commandMember;
+  // Who is killed has everything to load again, which in a guest takes as long as half a dozen commands.
+  const killOneOf = isGuest ? 6 : 4;
   const trees = new Map<string, Rootfs>();
   const quiet = await openSandbox(lab, family, driver);
-  const begun = performance.now();
   const first = memberOf(quiet, {});
+  // The quickest: in a guest, the first loads much more than it pulls.
+  let pullMs = Number.POSITIVE_INFINITY;
   for (const name of families) {
+    const begun = performance.now();
     const { activation } = documentOf<PullDocument>(await first.run(['pull', name, ...quiet.pullArgs], null));
+    pullMs = Math.min(pullMs, performance.now() - begun);
     trees.set(name, readRootfs(activation.rootfs));
   }
   first.close();
   // Sixteen on the one processor of an emulated guest: they are silent for long while they load.
-  const env = { FLYD_STUCK_AFTER_MS: driver === 'devmapper' ? '300000' : '20000' };
-  const killWithinMs =
-    ((performance.now() - begun) / families.length) * Math.max(1, crowd / 2 / availableParallelism());
+  const env = { FLYD_STUCK_AFTER_MS: isGuest ? '300000' : '20000' };
+  const killWithinMs = pullMs * Math.max(1, crowd / 2 / availableParallelism());
   await quiet.close();
 
   const sandbox = await openSandbox(lab, family, driver);
@@ -71,7 +76,7 @@ test('processes in a crowd pull, activate, deactivate, remove and sweep, and som
     for (let tookMs = 0; !isOver(); await sleep(Math.max(500, 4 * tookMs))) {
       const from = performance.now();
       seen.push(...sample(sandbox));
-      if (driver === 'devmapper') seen.push(...(await samplePool(sandbox)));
+      if (isGuest) seen.push(...(await samplePool(sandbox)));
       samples += 1;
       // The tools of a pool are slow in a guest, and hold its lock: who looks leaves most of the time to others.
       tookMs = performance.now() - from;
@@ -79,7 +84,9 @@ test('processes in a crowd pull, activate, deactivate, remove and sweep, and som
   };
   const all = [
     watch(),
-    ...members.map((member) => mingle(sandbox, member, { families, chance, killWithinMs }, tally, isOver)),
+    ...members.map((member) =>
+      mingle(sandbox, member, { families, chance, killOneOf, killWithinMs }, tally, isOver),
+    ),
   ];
   // When one throws, the others are let come to an end: none may go on in a folder that is being removed.
   const ends = await Promise.allSettled(
@@ -97,7 +104,9 @@ test('processes in a crowd pull, activate, deactivate, remove and sweep, and som
   );
   assert.deepEqual(seen, []);
   assert.deepEqual(tally.wrong, []);
-  assert.ok(samples > 0 && share > 0, JSON.stringify(tally));
+  // In a short time, chance decides more than the locks.
+  const leastFair = lasts >= 300 ? 0.5 : 0.01;
+  assert.ok(samples > 0 && share >= leastFair, JSON.stringify(tally));
 
   await runFlyd(sandbox, ['resume', '--all', '--json']);
   documentOf(await runFlyd(sandbox, ['gc', '--json']));

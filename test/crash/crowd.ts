@@ -35,6 +35,8 @@ export const leastShare = ({ commands, each }: Tally): number =>
 export interface Manners {
   families: readonly string[];
   chance: Chance;
+  /** One of so many commands is killed. */
+  killOneOf: number;
   /** Who is killed is killed within so many milliseconds of its start: about what a pull takes in the crowd. */
   killWithinMs: number;
 }
@@ -43,15 +45,18 @@ export interface Manners {
 export async function mingle(
   sandbox: Sandbox,
   member: Member,
-  { families, chance, killWithinMs }: Manners,
+  { families, chance, killOneOf, killWithinMs }: Manners,
   tally: Tally,
   isOver: () => boolean,
 ): Promise<void> {
   const own = tally.each.push(0) - 1;
+  // Everybody's share is as hard as the others': what is left to tell them apart is how they were served.
+  const kinds = chance.deck(commandKinds);
+  const kills = chance.deck(Array.from({ length: killOneOf }, (_, at) => at === 0));
   try {
     while (!isOver()) {
-      const args = chooseCommand(sandbox, families, chance);
-      const isToDie = chance.pick([true, false, false, false]);
+      const args = chooseCommand(sandbox, kinds(), families, chance);
+      const isToDie = kills();
       const killAfterMs = isToDie ? chance.pick([0.2, 0.4, 0.6, 0.8, 1]) * killWithinMs : null;
       const ended = await member.run(args, killAfterMs);
       tally.each[own] = (tally.each[own] ?? 0) + 1;
@@ -62,19 +67,25 @@ export async function mingle(
   }
 }
 
-function chooseCommand(sandbox: Sandbox, families: readonly string[], chance: Chance): string[] {
+const commandKinds = [
+  'pull',
+  'pull',
+  'activate',
+  'activate',
+  'deactivate',
+  'deactivate',
+  'rm',
+  'gc',
+  'resume',
+] as const;
+
+function chooseCommand(
+  sandbox: Sandbox,
+  kind: (typeof commandKinds)[number],
+  families: readonly string[],
+  chance: Chance,
+): string[] {
   const pull = (): string[] => ['pull', chance.pick(families), ...sandbox.pullArgs];
-  const kind = chance.pick([
-    'pull',
-    'pull',
-    'activate',
-    'activate',
-    'deactivate',
-    'deactivate',
-    'rm',
-    'gc',
-    'resume',
-  ] as const);
   if (kind === 'pull' || !hasTables(sandbox)) return pull();
   if (kind === 'gc') return ['gc'];
   if (kind === 'resume') return ['resume', '--all'];

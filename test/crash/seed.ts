@@ -6,6 +6,8 @@ export interface Chance {
   pick<T>(items: readonly T[]): T;
   /** So many of them, each at most once. */
   sample<T>(items: readonly T[], count: number): T[];
+  /** Deals them like cards: each once, in a random order, and then anew. */
+  deck<T>(items: readonly T[]): () => T;
 }
 
 /** Tells the seed, so that a failure can be looked at twice. */
@@ -17,15 +19,19 @@ export function seeded(t: TestContext): Chance {
     if (items.length === 0) throw new Error('nothing to choose from');
     return items[Math.floor(next() * items.length)] as T;
   };
+  const take = <T>(left: T[]): T => left.splice(left.indexOf(pick(left)), 1)[0] as T;
   return {
     pick,
     sample(items, count) {
       const left = [...items];
-      return Array.from({ length: Math.min(count, left.length) }, () => {
-        const chosen = pick(left);
-        left.splice(left.indexOf(chosen), 1);
-        return chosen;
-      });
+      return Array.from({ length: Math.min(count, left.length) }, () => take(left));
+    },
+    deck(items) {
+      let left: (typeof items)[number][] = [];
+      return () => {
+        if (left.length === 0) left = [...items];
+        return take(left);
+      };
     },
   };
 }
