@@ -10,13 +10,12 @@ import { Executor } from './executor.ts';
 import { type HostOptions, rulesOf } from './host-options.ts';
 import { LiveRuns } from './live-runs.ts';
 import { loadRun, storedEvent } from './load.ts';
+import { Polling } from './polling.ts';
 import { limitPauses } from './retry.ts';
 import { cancelWish, type LiveRun, type Mail } from './run.ts';
 import { type Over, type Turn, turnOf } from './turn.ts';
 import type { Timer } from './types.ts';
 
-/** Other processes' commits are noticed this late at most. */
-const pollMs = 25;
 /** After a failed commit: time for a full disk or a locked database to change. */
 const rereadMs = 1000;
 /** A dead owner leaves no commit behind: look for those now and then. */
@@ -35,7 +34,7 @@ export class Host {
   readonly #executor: Executor;
   readonly #births = new Births(() => this.#guard(() => this.#tick()));
   #ticking: Timer | null = null;
-  #polling: Timer | null = null;
+  readonly #polling: Polling;
   #doubting: Timer | null = null;
   /** Runs of failed commits: whether they changed is to be told when it is known. */
   readonly #doubted = new Set<number>();
@@ -48,6 +47,11 @@ export class Host {
   constructor(options: HostOptions) {
     this.#options = options;
     this.#alarms = new Alarms(options.system, (run) => this.#guard(() => this.#ring(run)));
+    this.#polling = new Polling({
+      system: options.system,
+      look: () => this.#guard(() => this.#poll()),
+      goesOn: () => this.#runs.size > 0 || this.watched.size > 0,
+    });
     this.#admission = new Admission({
       admit: ({ id, queue }, now) => options.commits.admit(id, queue, now),
       yields: (run) => yieldsToOthers(run, options),
@@ -91,7 +95,7 @@ export class Host {
       this.#post(run, { type: 'cancel', ...cancelWish(row.cancel) });
     this.#admit();
     this.#reconcile(run);
-    this.#keepPolling();
+    this.#polling.start();
   }
 
   /** Stores a run and moves it, or finds the one that is the answer. Rejects when that is not known. */
@@ -163,14 +167,14 @@ export class Host {
 
   watch(id: number): () => void {
     this.watched.add(id);
-    this.#keepPolling();
+    this.#polling.start();
     return () => this.watched.delete(id);
   }
 
   /** No new effects; running ones are told to stop and waited for; every run is let go. */
   async close(why: FlydError): Promise<void> {
     this.#closed = true;
-    this.#polling?.cancel();
+    this.#polling.stop();
     this.#doubting?.cancel();
     await this.#executor.close(this.#runs, why);
     this.#ticking?.cancel();
@@ -295,7 +299,7 @@ export class Host {
       this.#runs.set(outcome.id, first.run);
       this.#options.spans?.took(first.run);
       this.#afterCommit(first, outcome.first, over);
-      this.#keepPolling();
+      this.#polling.start();
     } else if (outcome.verdict === 'started') over.born.push(outcome.id);
     over.look ||= outcome.joined || outcome.replaced !== null;
   }
@@ -368,15 +372,6 @@ export class Host {
     this.#executor.drop(run, why);
     this.#options.spans?.left(run, why);
     this.#alarms.drop(run);
-  }
-
-  #keepPolling(): void {
-    if (this.#polling !== null || this.#closed) return;
-    this.#polling = this.#options.system.setTimer(() => {
-      this.#polling = null;
-      this.#guard(() => this.#poll());
-      if (this.#runs.size > 0 || this.watched.size > 0) this.#keepPolling();
-    }, pollMs);
   }
 
   #poll(): void {

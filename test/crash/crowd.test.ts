@@ -73,7 +73,7 @@ test('processes in a crowd pull, activate, deactivate, remove and sweep, and som
     return stopped || performance.now() > end || seen.length > 0 || tally.wrong.length > 0;
   };
   const watch = async (): Promise<void> => {
-    for (let tookMs = 0; !isOver(); await sleep(Math.max(500, 4 * tookMs))) {
+    for (let tookMs = 0; !isOver(); await sleep(Math.max(500, 9 * tookMs))) {
       const from = performance.now();
       seen.push(...sample(sandbox));
       if (isGuest) seen.push(...(await samplePool(sandbox)));
