@@ -57,6 +57,10 @@ export class FlydError extends Error {
 export const diskHint =
   'the disk failed: dmesg says how; when it works again, flyd doctor --fix, then the same again';
 
+/** What to do about EDQUOT: what is free on the file system says nothing then. */
+export const quotaHint =
+  'raise the quota (quota -v; btrfs qgroup show -re), or make room below it, for instance with flyd gc; then the same again';
+
 /** Shorthands, so that a throw reads as its decision. */
 export const recoverable = (code: ErrorCode, message: string, details?: ErrorDetails): FlydError =>
   new FlydError('recoverable', code, message, details);

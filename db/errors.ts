@@ -1,6 +1,7 @@
 import { accessSync, closeSync, constants, openSync, readSync, statfsSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { type ErrorDetails, type FlydError, recoverable, unrecoverable } from '#core/errors';
+import { type ErrorDetails, type FlydError, quotaHint, recoverable, unrecoverable } from '#core/errors';
+import { refusedRoom } from './room.ts';
 
 /** The code that SQLite gave, such as `SQLITE_IOERR_READ`; empty for any other error. */
 export const sqliteCode = (thrown: unknown): string =>
@@ -76,10 +77,18 @@ function freeAt(path: string): { bytes: number; inodes: number | null } | null {
 
 function isFull(path: string): boolean {
   const free = freeAt(path);
-  return free !== null && (free.bytes < roomBytesMin || (free.inodes ?? inodesMin) < inodesMin);
+  if (free !== null && (free.bytes < roomBytesMin || (free.inodes ?? inodesMin) < inodesMin)) return true;
+  // SQLite calls a quota that is used up an I/O error (SQLITE_IOERR_WRITE).
+  return refusedRoom(path, roomBytesMin) !== null;
 }
 
-function fullError(path: string, details: ErrorDetails): FlydError {
+/** `no_space` for the database at `path`, with what is free and what is wanted; or that it is a quota. */
+export function fullError(path: string, details: ErrorDetails): FlydError {
+  if (refusedRoom(path, roomBytesMin) === 'EDQUOT')
+    return recoverable('no_space', 'there is no room for the database: a quota is used up', {
+      ...details,
+      hint: quotaHint,
+    });
   const free = freeAt(path);
   const lacksInodes = free !== null && free.bytes >= roomBytesMin && (free.inodes ?? inodesMin) < inodesMin;
   const [there, wanted] = lacksInodes

@@ -1,9 +1,11 @@
-import { closeSync, existsSync, fstatSync, openSync, readSync, statSync } from 'node:fs';
+import { closeSync, existsSync, fstatSync, openSync, readSync, statfsSync, statSync } from 'node:fs';
+import { dirname } from 'node:path';
 import SqliteDatabase, { type Database } from 'better-sqlite3';
 import { FlydError, unrecoverable } from '#core/errors';
-import { accessError, databaseError, diskError, restoreHint } from './errors.ts';
+import { accessError, databaseError, diskError, fullError, restoreHint } from './errors.ts';
 import { guardStatements } from './guarded.ts';
 import { isMigrated, type MigrationSet, migrate, refuseNewerSets } from './migrate.ts';
+import { refusedRoom } from './room.ts';
 import { lockWaitMs, type MakeRoom, makeRoomFor, setLockWait, setMakeRoom, withRetry } from './waiting.ts';
 
 /** `flyd` in ASCII: tells our databases from everybody else's (SQLite file format, offset 68). */
@@ -38,6 +40,7 @@ export function openDatabase(
   const { readonly = false, waitMs = lockWaitMs } = options;
   const fresh = path === ':memory:' || !existsSync(path);
   if (!fresh) refuseOtherFiles(path);
+  if (path !== ':memory:') refuseNoIndex(path, options.makeRoom);
   let db: Database;
   try {
     db = new SqliteDatabase(path, { timeout: 0, readonly });
@@ -161,6 +164,29 @@ function refuseOtherFiles(path: string): void {
   const log = statSync(`${path}-wal`, { throwIfNoEntry: false });
   if (size % Math.max(512, pageBytes) !== 0 && (log?.size ?? 0) === 0)
     throw refused(`the file was cut: it ends in the middle of a page, at ${size} bytes`);
+}
+
+/** The index of the log as SQLite begins it, and its one byte a page of this size (sqlite3, os_unix.c). */
+const indexBytes = 32 * 1024;
+const indexPageBytes = 4096;
+
+/**
+ * SQLite maps the index of its log into memory, after it has written one byte of each page. Where blocks are smaller
+ * than a page, the rest of it gets its blocks when it is first touched, and a full disk then ends the process by
+ * SIGBUS. So there it is tried first whether so much can be written: `no_space`.
+ */
+function refuseNoIndex(path: string, makeRoom?: MakeRoom): void {
+  if (blockBytesAt(path) >= indexPageBytes || refusedRoom(path, 2 * indexBytes) === null) return;
+  if (makeRoom?.() !== true) throw fullError(path, { op: 'database.open', subject: path });
+  refuseNoIndex(path);
+}
+
+function blockBytesAt(path: string): number {
+  try {
+    return statfsSync(dirname(path)).bsize;
+  } catch {
+    return indexPageBytes; // SQLite says it better
+  }
 }
 
 function openForLook(path: string): number {

@@ -2,7 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { constants, statfsSync } from 'node:fs';
 import { type FileHandle, open, readdir, rename, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { diskHint, FlydError, recoverable, unrecoverable } from '#core/errors';
+import { diskHint, FlydError, quotaHint, recoverable, unrecoverable } from '#core/errors';
+import { nodeErrno } from './sys/error.ts';
 
 /**
  * Files that a later step trusts. POSIX promises nothing about a file after a power cut but for what
@@ -94,8 +95,7 @@ export async function syncDir(path: string): Promise<void> {
 }
 
 /** The `code` of a system error (`ENOENT`), or the empty string. */
-export const errnoOf = (error: unknown): string =>
-  error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : '';
+export const errnoOf = nodeErrno;
 
 /** What is free there for this process, in words and figures; null where that cannot be told. */
 function freeAt(path: string): { text: string; facts: Record<string, number> } | null {
@@ -111,7 +111,6 @@ function freeAt(path: string): { text: string; facts: Record<string, number> } |
   }
 }
 
-const full: readonly string[] = ['ENOSPC', 'EDQUOT'];
 const refused: readonly string[] = ['EACCES', 'EPERM'];
 
 /** A failed call on a file as a FlydError: a full disk may be cleaned up, a refusal stays one. FlydErrors pass. */
@@ -120,7 +119,13 @@ export function fileError(error: unknown, what: string, path: string): FlydError
   const errno = errnoOf(error);
   const message = `cannot ${what} ${path}: ${errno === '' ? String(error) : errno}`;
   const details = { subject: path, cause: error };
-  if (full.includes(errno)) {
+  if (errno === 'EDQUOT')
+    return recoverable('no_space', `${message}: a quota is used up`, {
+      ...details,
+      hint: quotaHint,
+      facts: { errno },
+    });
+  if (errno === 'ENOSPC') {
     const free = freeAt(path);
     const room = free === null ? '' : `; ${free.text} are free on its file system`;
     return recoverable('no_space', `${message}${room}`, {

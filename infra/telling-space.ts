@@ -20,7 +20,10 @@ export const tellingSpace =
     } catch (thrown) {
       const error = isErrno(thrown, 'ENOSPC', 'EDQUOT') ? fileError(thrown, 'use', pathOf(thrown)) : thrown;
       const known =
-        !(error instanceof FlydError) || error.code !== 'no_space' || error.facts?.free !== undefined;
+        !(error instanceof FlydError) ||
+        error.code !== 'no_space' ||
+        error.facts?.free !== undefined ||
+        error.facts?.errno === 'EDQUOT';
       if (known) throw error;
       const rows = await look(context.input).catch(() => []);
       const record = toErrorRecord(error);

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';
+import { errnoOf, fileError } from '../durable.ts';
 import { type Applied, Applier, type ApplyLimits, drain, naming } from '../layer/apply.ts';
 import { exceeded } from '../layer/errors.ts';
 import { Report } from '../layer/report.ts';
@@ -34,15 +35,12 @@ export function applyToImage(
   onEntry: (entries: number) => void = () => {},
 ): Applied {
   const report = new Report();
-  const fd = fs.openSync(target.path, 'wx+', 0o600);
-  try {
+  return withImage(target.path, 'wx+', (fd) => {
     const area = new DataArea(fd, blockBytes);
     const all: Taken[] = [];
     takeIn(blocks, area, limits, report, onEntry, (taken) => all.push(taken));
     return settle(fd, area, [all], target, limits, report);
-  } finally {
-    fs.closeSync(fd);
-  }
+  });
 }
 
 /** An entry whose data, if it has any, is in the image. */
@@ -77,6 +75,20 @@ export function settle(
     return { entries: applier.entries, bytes: applier.physical, report };
   } finally {
     lowers.close();
+  }
+}
+
+/** Opens the image at `path` for `work`. What the system refused, and nobody has named, gets its path: a full disk is one. */
+export function withImage<T>(path: string, flags: 'wx+' | 'r+', work: (fd: number) => T): T {
+  try {
+    const fd = fs.openSync(path, flags, 0o600);
+    try {
+      return work(fd);
+    } finally {
+      fs.closeSync(fd);
+    }
+  } catch (error) {
+    throw /^E[A-Z0-9]+$/.test(errnoOf(error)) ? fileError(error, 'write', path) : error;
   }
 }
 

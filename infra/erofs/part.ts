@@ -3,7 +3,7 @@ import { recoverable } from '#core/errors';
 import type { Applied, ApplyLimits } from '../layer/apply.ts';
 import { type LayerWarning, Report } from '../layer/report.ts';
 import type { BlockReader } from '../layer/source.ts';
-import { type ImageTarget, settle, type Taken, takeIn, uuidOf } from './apply.ts';
+import { type ImageTarget, settle, type Taken, takeIn, uuidOf, withImage } from './apply.ts';
 import { DataArea } from './data-area.ts';
 import { blockBytes } from './format.ts';
 import { LooseImage } from './loose.ts';
@@ -27,8 +27,7 @@ export function makePart(
   limits: ApplyLimits,
   onEntry: (entries: number) => void,
 ): void {
-  const fd = fs.openSync(path, 'wx+', 0o600);
-  try {
+  withImage(path, 'wx+', (fd) => {
     const area = new DataArea(fd, blockBytes);
     const report = new Report();
     const loose = new LooseImage(area, limits);
@@ -50,9 +49,7 @@ export function makePart(
       writeBehind(area, marks.log, [jsonOf(report.warnings), ...log]);
     }
     fs.fsyncSync(fd);
-  } finally {
-    fs.closeSync(fd);
-  }
+  });
 }
 
 /**
@@ -60,8 +57,7 @@ export function makePart(
  * (recoverable: the layer is still there) for what is no part.
  */
 export function finishPart(target: ImageTarget, limits: ApplyLimits): Applied {
-  const fd = fs.openSync(target.path, 'r+');
-  try {
+  return withImage(target.path, 'r+', (fd) => {
     const { mark, end, pieces } = readBehind(fd);
     const said: unknown = JSON.parse((pieces.shift() ?? nothing).toString());
     fs.ftruncateSync(fd, end);
@@ -78,9 +74,7 @@ export function finishPart(target: ImageTarget, limits: ApplyLimits): Applied {
     fs.fsyncSync(fd);
     const { warnings, ...counts } = said as Whole;
     return { ...counts, report: new Report(warnings) };
-  } finally {
-    fs.closeSync(fd);
-  }
+  });
 }
 
 type Warnings = readonly LayerWarning[];

@@ -1,5 +1,5 @@
 import type { ErrorCode } from '#core/error-codes';
-import { FlydError } from '#core/errors';
+import { FlydError, quotaHint } from '#core/errors';
 import type { Limits } from '#core/limits';
 import { isErrno, printable, SysError } from '../sys/error.ts';
 import { AttributeSetter } from './attributes.ts';
@@ -194,7 +194,13 @@ export function naming<T>(entry: Pick<Entry, 'path'>, act: () => T): T {
     const subject = printable(entry.path);
     if (error instanceof FlydError && !(error instanceof SysError)) throw withSubject(error, subject);
     const details = { op: 'volume.unpack', subject, cause: error };
-    if (isErrno(error, 'ENOSPC', 'EDQUOT'))
+    if (isErrno(error, 'EDQUOT'))
+      throw new FlydError('recoverable', 'no_space', `${subject}: a quota is used up`, {
+        ...details,
+        hint: quotaHint,
+        facts: { errno: 'EDQUOT' },
+      });
+    if (isErrno(error, 'ENOSPC'))
       throw new FlydError('recoverable', 'no_space', `${subject}: the volume is full`, details);
     if (isErrno(error, 'ENAMETOOLONG', 'EMLINK', 'EFBIG', 'EOVERFLOW'))
       throw new FlydError('unrecoverable', 'layer_unsupported', `${subject}: ${text(error)}`, details);

@@ -1,6 +1,6 @@
 import { constants } from 'node:os';
 import type { ErrorCode } from '#core/error-codes';
-import { diskHint, type ErrorKind, FlydError } from '#core/errors';
+import { diskHint, type ErrorKind, FlydError, quotaHint } from '#core/errors';
 
 // The first name of a number wins: EAGAIN before EWOULDBLOCK, ENOTSUP as EOPNOTSUPP.
 const names = new Map<number, string>();
@@ -32,6 +32,8 @@ const codes: Readonly<Record<string, ErrorCode>> = {
   EDQUOT: 'no_space',
 };
 
+const hints: Readonly<Record<string, string>> = { EIO: diskHint, EDQUOT: quotaHint };
+
 /**
  * A system call that failed. `errno` is the symbol (`ENOENT`), `number` its value. The kind is a
  * default for callers that do not know better: what may heal by itself is recoverable.
@@ -49,7 +51,7 @@ export class SysError extends FlydError {
     const place = subject === undefined ? '' : ` ${subject}`;
     super(kind, codes[errno] ?? 'system_call', `${syscall}${place}: ${errno}`, {
       subject,
-      hint: errno === 'EIO' ? diskHint : undefined,
+      hint: hints[errno],
       facts: { errno, syscall },
     });
     this.errno = errno;
@@ -62,8 +64,17 @@ export class SysError extends FlydError {
 /** Whether an error is one of these system errors (`ENOENT`, ...), from here or from Node's own fs. */
 export function isErrno(error: unknown, ...errnos: string[]): boolean {
   if (error instanceof SysError) return errnos.includes(error.errno);
-  const code = (error as { code?: unknown } | null)?.code;
-  return typeof code === 'string' && errnos.includes(code);
+  return errnos.includes(nodeErrno(error));
+}
+
+/**
+ * The symbol of an error of Node's own fs; empty for any other. libuv has no name for some, and EDQUOT is one of them:
+ * of those Node says `Unknown system error -122`.
+ */
+export function nodeErrno(error: unknown): string {
+  if (!(error instanceof Error) || !('code' in error) || typeof error.code !== 'string') return '';
+  const isUnknown = error.code.startsWith('Unknown system error');
+  return isUnknown && 'errno' in error ? errnoName(-Number(error.errno)) : error.code;
 }
 
 /** Bytes of a path for people: printable ASCII as it is, the rest as `\xhh`; never ambiguous, never a control code. */

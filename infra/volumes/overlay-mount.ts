@@ -1,4 +1,4 @@
-import { unrecoverable } from '#core/errors';
+import { recoverable, unrecoverable } from '#core/errors';
 import { type Exec, stderrOf } from '../exec.ts';
 import { type MountFlags, makePrivate } from '../mounts.ts';
 import {
@@ -82,6 +82,7 @@ function mountByFsconfig(overlay: OverlayMount, op: string): boolean {
   if (paths.some((p) => Buffer.byteLength(p) > fsconfigValueMax)) return false;
   const context = openContext();
   if (context === null) return false;
+  let created = false;
   try {
     fsconfigSet(context, 'source', overlay.source);
     for (const [key, value] of Object.entries(safety)) fsconfigSet(context, key, value);
@@ -89,9 +90,12 @@ function mountByFsconfig(overlay: OverlayMount, op: string): boolean {
     fsconfigSet(context, 'upperdir', path(overlay.upper));
     fsconfigSet(context, 'workdir', path(overlay.work));
     fsconfigCreate(context);
+    created = true;
     attach(context, overlay);
     return true;
   } catch (error) {
+    // Afterwards it means too many mounts (mount_namespaces(7), fs.mount-max).
+    if (!created && isErrno(error, 'ENOSPC', 'EDQUOT')) throw noRoom(overlay, op, error);
     const said = fsMessages(context).join('; ');
     // Before 6.5 overlayfs takes every option as text and judges them only now, and says nothing here.
     if (said === '' && isErrno(error, 'EINVAL')) return false;
@@ -158,6 +162,14 @@ async function mountByNames(overlay: OverlayMount, exec: Exec, op: string): Prom
   }
   return true;
 }
+
+/** The kernel makes folders in the work folder; what is free there is told by who knows all that fills up. */
+const noRoom = ({ source, folder, work }: OverlayMount, op: string, cause: unknown) =>
+  recoverable('no_space', `cannot mount the overlay: no room in ${folder}/${work}`, {
+    op,
+    subject: source,
+    cause,
+  });
 
 const refused = (overlay: OverlayMount, op: string, said: string, cause: unknown) =>
   isErrno(cause, 'EPERM') || /permission denied|not permitted/i.test(said)
