@@ -40,7 +40,7 @@ export function createCompaction(db: Database, sql: Statements): Compaction {
     if (last === null) return 0;
     const links = all(
       `${chain} SELECT t.id, t.seq, t.prev, t.snapshot IS NOT NULL AS whole
-        FROM chain JOIN transitions t ON t.id = chain.id ORDER BY t.id DESC`,
+        FROM chain CROSS JOIN transitions t ON t.id = chain.id ORDER BY t.id DESC`,
       last,
     ) as Link[];
     const first = links.find((link) => link.whole === 1 && link.seq <= seq - rows + 1);

@@ -25,6 +25,7 @@ const disownWaitMs = 1000;
 export function createReads(db: Database) {
   const query = drizzle(db);
 
+  // CROSS, here and where else a history is followed: SQLite would walk all histories, for the sake of the order.
   /** Rows of a run from the newest back, by the `prev` pointers. */
   const walk = once(() =>
     db.prepare(`WITH RECURSIVE chain(id) AS (
@@ -32,7 +33,7 @@ export function createReads(db: Database) {
       UNION ALL SELECT t.prev FROM chain JOIN transitions t ON t.id = chain.id WHERE t.prev IS NOT NULL)
     SELECT t.id, t.run, t.seq, t.prev, t.at, t.event, t.from_state AS fromState, t.to_state AS toState, t.effects,
       t.ms, t.error, t.definition, t.patch, t.snapshot, t.timers
-    FROM chain JOIN transitions t ON t.id = chain.id ORDER BY t.id`),
+    FROM chain CROSS JOIN transitions t ON t.id = chain.id ORDER BY t.id`),
   );
   const dataVersion = once(() => db.prepare('PRAGMA data_version').pluck());
   const claim = once(() =>

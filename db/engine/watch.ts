@@ -24,17 +24,17 @@ export function createWatchReads(db: Database) {
       SELECT last FROM runs WHERE uid = @run AND last > @after
       UNION ALL SELECT t.prev FROM chain JOIN transitions t ON t.id = chain.id
         WHERE t.prev IS NOT NULL AND t.prev > @after)
-    SELECT ${columns} FROM chain JOIN transitions t ON t.id = chain.id JOIN runs r ON r.id = t.run
+    SELECT ${columns} FROM chain CROSS JOIN transitions t ON t.id = chain.id JOIN runs r ON r.id = t.run
     ORDER BY t.id`);
   const one = db.prepare(`WITH RECURSIVE chain(id) AS (
       SELECT last FROM runs WHERE uid = @run
       UNION ALL SELECT t.prev FROM chain JOIN transitions t ON t.id = chain.id
         WHERE t.prev IS NOT NULL AND t.seq > @seq)
-    SELECT ${columns} FROM chain JOIN transitions t ON t.id = chain.id JOIN runs r ON r.id = t.run
+    SELECT ${columns} FROM chain CROSS JOIN transitions t ON t.id = chain.id JOIN runs r ON r.id = t.run
     WHERE t.seq = +@seq`);
   const mark = `status || ' ' || coalesce(owner, '') || ' ' || coalesce(last, 0) || ' ' || attempts || ' '
     || (cancel IS NOT NULL) || (parked IS NOT NULL) || admitted`;
-  const live = db.prepare(`SELECT id, uid, ${mark} AS mark FROM runs WHERE ended_at IS NULL ORDER BY id`);
+  const live = db.prepare(`SELECT id, uid, ${mark} AS mark FROM runs WHERE ended_at IS NULL ORDER BY +id`);
   const list = db.prepare(`SELECT id, uid, ${mark} AS mark FROM runs
     WHERE (@machine IS NULL OR machine = +@machine)
       AND (@status IS NULL OR status IN (SELECT value FROM json_each(@status)))

@@ -72,3 +72,14 @@ test('SQLite plans no statement of the engine anew at each use', (t) => {
   const again = texts.filter((text) => costOf(db, `${longComment} ${text}`) > costOf(db, text) + 15);
   assert.deepEqual(again, []);
 });
+
+test('no statement of the engine walks through the histories of all runs', (t) => {
+  const db = openDatabase(join(tempFolder(t), 'engine.db'), [engineSet]);
+  t.after(() => db.close());
+  const walks = textsOf(db).filter((text) => {
+    const known = text.replaceAll(/@\w+|\?/g, '1');
+    const plan = db.prepare(`EXPLAIN QUERY PLAN ${known}`).all() as { detail: string }[];
+    return plan.some(({ detail }) => /^SCAN (t|transitions)\b(?! USING)/.test(detail));
+  });
+  assert.deepEqual(walks, []);
+});
