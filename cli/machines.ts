@@ -53,7 +53,7 @@ import { repairMachine } from '#machines/repair';
 import { restoreMachine } from '#machines/restore';
 import { sweepMachine } from '#machines/sweep';
 import { volumeMachine } from '#machines/volume';
-import { asItWas, imageFrom1, imageFrom2, pullFrom1 } from './migrations.ts';
+import { asItWas, imageFrom1, pullFrom1 } from './migrations.ts';
 
 /** Everything that actors work with. */
 export interface Parts {
@@ -126,7 +126,7 @@ export function createMachines(parts: Parts) {
   const image = defineMachine({
     name: 'image',
     version: 3,
-    migrate: { 1: imageFrom1, 2: imageFrom2 },
+    migrate: { 1: imageFrom1, 2: asItWas },
     machine: imageMachine,
     key: imageKey,
     actors: {

@@ -20,8 +20,8 @@ export const pullFrom1 = (snapshot: Json): Json =>
 /** Version 1 of `image` knew families of plain layers only. */
 export const imageFrom1 = (snapshot: Json): Json => withContext(snapshot, () => ({ manifest: null }));
 
-/** Version 2 of `image` kept children that were done in its snapshot; they go when the run leaves `building`. */
-export const imageFrom2 = (snapshot: Json): Json => snapshot;
-
-/** Version 1 of `sweep` and `remove` always looked for strangers as well; what it stored has all that is needed. */
+/**
+ * What was stored has all that is needed. Version 2 of `image` kept children that were done, which go when the run
+ * leaves `building`; version 1 of `sweep` and `remove` always looked for strangers as well.
+ */
 export const asItWas = (snapshot: Json): Json => snapshot;
