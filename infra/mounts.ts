@@ -46,6 +46,31 @@ export function mountDevice(
   mount(null, target, null, MS_PRIVATE);
 }
 
+const flagNames = ({ readOnly, suid, dev, noexec }: MountFlags): string[] => [
+  readOnly === true ? 'ro' : 'rw',
+  ...(suid === true ? [] : ['nosuid']),
+  ...(dev === true ? [] : ['nodev']),
+  ...(noexec === true ? ['noexec'] : []),
+];
+
+/**
+ * As `mountDevice`, by mount(8): mounting writes to the device, and where a write may wait for somebody's help
+ * this process must go on. Fails as `exec` does.
+ */
+export async function mountWaitingDevice(
+  device: string,
+  target: string,
+  fstype: string,
+  flags: MountFlags,
+  data: string,
+  { exec, op }: { exec: Exec; op: string },
+): Promise<void> {
+  const options = [...flagNames(flags), ...(data === '' ? [] : [data])].join(',');
+  const args = ['--no-canonicalize', '--internal-only', '--no-mtab', '--types', fstype, '--options', options];
+  await exec('mount', [...args, device, target], { op, subject: device, timeoutMs: mountTimeoutMs });
+  makePrivate(target);
+}
+
 /** Binds a folder to another place with flags of its own. */
 export function bindMount(source: string, target: string, flags: MountFlags): void {
   mount(source, target, null, MS_BIND);
@@ -100,7 +125,7 @@ export interface UnmountOptions {
 }
 
 const busyWaitMs = 100;
-const unmountTimeoutMs = 10 * 60_000;
+const mountTimeoutMs = 10 * 60_000;
 const stackedMax = 16;
 
 /**
@@ -129,7 +154,7 @@ async function unmountTop(entry: MountEntry, options: UnmountOptions): Promise<v
   for (;;) {
     try {
       const args = ['--no-canonicalize', '--internal-only', entry.mountPoint];
-      await exec('umount', args, { op, subject, timeoutMs: unmountTimeoutMs });
+      await exec('umount', args, { op, subject, timeoutMs: mountTimeoutMs });
       return;
     } catch (error) {
       if (!(await readMounts()).some((m) => m.id === entry.id)) return; // somebody else was faster

@@ -111,8 +111,8 @@ export function createDevmapperDriver({
     async open(volume): Promise<OpenVolume> {
       const op = 'volume.unpack';
       const record = await store.mustHave(volume.id, op);
-      const { path, point } = await stage.mount(record, op);
       watch.begin(volume.id, op);
+      const { path, point } = await stage.mount(record, op);
       const parentBytes = volume.parent === null ? null : (await store.record(volume.parent.id))?.bytes;
       if (parentBytes !== null && parentBytes !== record.bytes)
         await growFileSystem(record.fs, path, point, exec, op);
@@ -169,7 +169,11 @@ export function createDevmapperDriver({
       const device = await store.activate(record, op, readOnly);
       if (activation.attach === 'device') return { path: null, rootfs: null, device: device.path };
       const point = await prepareMountPoint(activation.mountPoint);
-      await mountThin(device, point, record.fs, { suid, dev, readOnly }, op);
+      // It may be another's from then on: what they write may wait for as long as they like.
+      watch.begin(activation.id, op);
+      await mountThin(device, point, record.fs, { suid, dev, readOnly }, { op, pool, exec }).finally(() =>
+        watch.end(activation.id),
+      );
       const path = activation.mountPoint;
       return { path, rootfs: join(path, 'rootfs'), device: device.path };
     },
@@ -218,8 +222,8 @@ export function createDevmapperDriver({
   async function prepare(record: ThinRecord, base: ThinRecord, { owner }: ActivationSpec, op: string) {
     const grows = record.bytes > base.bytes;
     if (grows || owner !== null) {
-      const { path, dev, point } = await stage.mount(record, op);
       watch.begin(record.id, op);
+      const { path, dev, point } = await stage.mount(record, op);
       if (grows) await growFileSystem(record.fs, path, point, exec, op);
       if (owner !== null) await chown(join(point, 'rootfs'), owner.uid, owner.gid);
       await stage.assertWritten(record, { dev, mountPoint: point }, op);

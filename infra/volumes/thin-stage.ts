@@ -8,6 +8,7 @@ import {
   type MountFlags,
   makePrivate,
   mountDevice,
+  mountWaitingDevice,
   prepareMountPoint,
   removeMountPoint,
   setFlags,
@@ -48,7 +49,7 @@ export function createThinStage(folder: string, store: ThinStore, pool: Pool, ex
     async mount(record, op) {
       const device = await store.activate(record, op);
       const point = await prepareMountPoint(pointOf(record.id));
-      await mountThin(device, point, record.fs, flags, op);
+      await mountThin(device, point, record.fs, flags, { op, pool, exec });
       return { ...device, point };
     },
 
@@ -88,17 +89,29 @@ export function createThinStage(folder: string, store: ThinStore, pool: Pool, ex
   };
 }
 
-/** Mounts a device at a canonical place, or sees that it is mounted there; then the flags. */
+/**
+ * Mounts a device at a canonical place, or sees that it is mounted there; then the flags. In an adopted pool,
+ * whose writers may have to wait for room, a process of its own waits for them.
+ */
 export async function mountThin(
   device: { path: string; dev: string },
   point: string,
   fs: FileSystem,
   wanted: MountFlags,
-  op: string,
+  { op, pool, exec }: { op: string; pool: Pick<Pool, 'record' | 'assertHealthy'>; exec: Exec },
 ): Promise<void> {
   const mounted = mountAt(await readMounts(), point);
   if (mounted === null) {
-    mountDevice(device.path, point, fs, wanted, mountData(fs));
+    if ((await pool.record())?.kind !== 'adopted') {
+      mountDevice(device.path, point, fs, wanted, mountData(fs));
+      return;
+    }
+    try {
+      await mountWaitingDevice(device.path, point, fs, wanted, mountData(fs), { exec, op });
+    } catch (error) {
+      await pool.assertHealthy(op); // a full pool says more than mount(8) does
+      throw error;
+    }
     return;
   }
   if (mounted.dev !== device.dev)

@@ -16,6 +16,8 @@ export interface PoolHost {
   data: LowDevice;
   meta: LowDevice;
   flyd(name: CommandName, ...args: string[]): Promise<Answer>;
+  /** The arguments of such a command, for a process of its own. */
+  argsOf(name: CommandName, ...args: string[]): string[];
   /** Runs it, and gives the document; fails unless the exit code is this. */
   get<T>(code: number, name: CommandName, ...args: string[]): Promise<T>;
   pull(family: string, ...more: string[]): Promise<Answer>;
@@ -82,7 +84,8 @@ export async function openPoolHost(t: TestContext, options: PoolHostOptions = {}
     mountRoot,
     data,
     meta,
-    flyd: (name, ...args) => flyd(name, [...args, ...everywhere, ...(working.includes(name) ? sizes : [])]),
+    flyd: (name, ...args) => flyd(name, host.argsOf(name, ...args).slice(1)),
+    argsOf: (name, ...args) => [name, ...args, ...everywhere, ...(working.includes(name) ? sizes : [])],
     async get<T>(code: number, name: CommandName, ...args: string[]): Promise<T> {
       const answer = await host.flyd(name, ...args);
       assert.equal(answer.code, code, `${name} ${args.join(' ')}: ${told(answer)}`);
