@@ -6,11 +6,14 @@ type Collect = (options: { type: 'minor' | 'major'; flavor?: 'last-resort' }) =>
 
 let known: Collect | null = null;
 
+/**
+ * The flag stays: it belongs to the process, and another thread may be between setting it and the context that it
+ * is set for.
+ */
 function collector(): Collect {
   if (known === null) {
     setFlagsFromString('--expose-gc');
     known = runInNewContext('gc') as Collect;
-    setFlagsFromString('--no-expose-gc');
   }
   return known;
 }
