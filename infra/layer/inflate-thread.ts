@@ -63,7 +63,7 @@ function compare(job: InflateJob, found: string): void {
 const named = (error: unknown, { blobPath }: InflateJob): unknown =>
   /^E[A-Z0-9]+$/.test(errnoOf(error)) ? fileError(error, 'read', blobPath) : error;
 
-/** In a thread of its own: reads a blob, inflates it into the ring and hashes the raw bytes. */
+/** In a thread of its own: reads a blob, inflates it into the ring and compares the sum of the raw bytes. */
 export function run(job: InflateJob): InflateAnswer {
   const writer = new RingWriter(job.ring, { sum: job.diffId !== null });
   try {

@@ -42,7 +42,7 @@ export interface Unpacked {
 const progressMs = 200;
 
 /**
- * Unpacks one layer into a volume, in two threads of its own: one inflates and hashes, one writes. The
+ * Unpacks one layer into a volume, in two threads of its own: one inflates, one writes, and who waits hashes. The
  * promise settles only when both have ended: after an abort nothing of this layer touches the volume
  * any more, but it is left half filled, and must be thrown away.
  *
