@@ -13,6 +13,7 @@ const idle: Thread[] = [];
 interface Thread {
   worker: Worker;
   retire: NodeJS.Timeout | null;
+  isGone: boolean;
 }
 
 /**
@@ -49,7 +50,17 @@ function start(): Thread {
     resourceLimits: { maxYoungGenerationSizeMb: 6 },
     trackUnmanagedFds: false, // fds are opened by system calls of our own
   });
-  return { worker, retire: null };
+  const thread: Thread = { worker, retire: null, isGone: false };
+  // One that breaks down while it rests takes nothing along; who has given it a job hears of it in `ask`.
+  worker.on('error', () => forget(thread)).on('exit', () => forget(thread));
+  return thread;
+}
+
+/** It gets no job any more. */
+function forget(thread: Thread): void {
+  thread.isGone = true;
+  const at = idle.indexOf(thread);
+  if (at !== -1) idle.splice(at, 1);
 }
 
 function ask(worker: Worker, message: unknown): Promise<ThreadAnswer> {
@@ -71,9 +82,10 @@ const brokenDown = (cause: unknown) =>
 
 /** An idle thread keeps no process alive. */
 function rest(thread: Thread): void {
+  if (thread.isGone) return;
   thread.worker.unref();
   thread.retire = setTimeout(() => {
-    idle.splice(idle.indexOf(thread), 1);
+    forget(thread);
     void thread.worker.terminate();
   }, idleMs).unref();
   idle.push(thread);
