@@ -56,7 +56,7 @@ test('a quota that is used up is told as such, and the work goes on when it is r
         const run = (args: readonly string[]) =>
           scene.start(args, { FLYD_RETRY: 'attempts=2,pauseMs=5,pauseMsMax=5' }).ended;
         limitTo(`${limit}M`);
-        const refused = await run(pull);
+        const refused = await run([...pull, '--timeout', 'databaseMs=2000']);
         // SQLite maps the index of its log, and what btrfs refuses to a mapped page nobody can catch: it counts as a kill.
         if (refused.signal === 'SIGBUS') kinds.set('SIGBUS', 1);
         else if (refused.code !== 0) {
