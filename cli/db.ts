@@ -12,7 +12,8 @@ it was made.
 
 Where the database is lost and there is no backup, \`flyd db new\` begins with an empty one. Nothing that is
 there is deleted: the next command unmounts all activations, and keeps them and all volumes until
-\`flyd db forget\`; while a process holds one of them, it says which, and nothing else moves. Their files are below volumes/ in the state directory. Images are to be pulled again.
+\`flyd db forget\`; while a process holds one of them, it says which, and nothing else moves. Their files are
+below volumes/ in the state directory. Images are to be pulled again.
 
 Examples:
   flyd db backup /backup/flyd-$(date +%F).db

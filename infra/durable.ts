@@ -97,6 +97,9 @@ export async function syncDir(path: string): Promise<void> {
 /** The `code` of a system error (`ENOENT`), or the empty string. */
 export const errnoOf = nodeErrno;
 
+/** Whether it is the system that refused something, and nobody has made a FlydError of it yet. */
+export const isSystemError = (error: unknown): boolean => /^E[A-Z0-9]+$/.test(errnoOf(error));
+
 /** What is free there for this process, in words and figures; null where that cannot be told. */
 function freeAt(path: string): { text: string; facts: Record<string, number> } | null {
   try {

@@ -3,7 +3,7 @@ import { FlydError, fromErrorRecord, toErrorRecord } from '#core/errors';
 import { type DiffId, digestOfHex } from '#core/ids';
 import { mediaTypeOf } from '#core/image';
 import type { Limits } from '#core/limits';
-import { errnoOf, fileError } from '../durable.ts';
+import { fileError, isSystemError } from '../durable.ts';
 import { createInflater, type RawSink } from '../layer/inflate.ts';
 import { RingStopped, RingWriter } from '../layer/ring.ts';
 import type { SharedRing } from '../layer/ring-memory.ts';
@@ -96,7 +96,7 @@ function tapInto(writer: RingWriter): Place {
 
 /** The reader of layers names the unpacking; here the same fault is met earlier. */
 function duringFetch(error: unknown): unknown {
-  if (/^E[A-Z0-9]+$/.test(errnoOf(error))) return fileError(error, 'read', 'what was fetched');
+  if (isSystemError(error)) return fileError(error, 'read', 'what was fetched');
   if (!(error instanceof FlydError) || error.op !== 'volume.unpack') return error;
   return fromErrorRecord({ hint: hintOf(error.code), ...toErrorRecord(error), op: 'blob.fetch' });
 }

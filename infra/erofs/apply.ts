@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';
-import { errnoOf, fileError } from '../durable.ts';
+import { fileError, isSystemError } from '../durable.ts';
 import { type Applied, Applier, type ApplyLimits, drain, naming } from '../layer/apply.ts';
 import { exceeded } from '../layer/errors.ts';
 import { Report } from '../layer/report.ts';
@@ -88,7 +88,7 @@ export function withImage<T>(path: string, flags: 'wx+' | 'r+', work: (fd: numbe
       fs.closeSync(fd);
     }
   } catch (error) {
-    throw /^E[A-Z0-9]+$/.test(errnoOf(error)) ? fileError(error, 'write', path) : error;
+    throw isSystemError(error) ? fileError(error, 'write', path) : error;
   }
 }
 

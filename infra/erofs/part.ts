@@ -59,7 +59,9 @@ export function makePart(
 export function finishPart(target: ImageTarget, limits: ApplyLimits): Applied {
   return withImage(target.path, 'r+', (fd) => {
     const { mark, end, pieces } = readBehind(fd);
-    const said: unknown = JSON.parse((pieces.shift() ?? nothing).toString());
+    const first = pieces.shift();
+    if (first === undefined) throw noPart();
+    const said: unknown = JSON.parse(first.toString());
     fs.ftruncateSync(fd, end);
     if (mark === marks.log)
       return settle(
@@ -130,7 +132,6 @@ function readAt(fd: number, at: number, length: number): Buffer {
   return bytes;
 }
 
-const nothing = Buffer.from('null');
 const jsonOf = (value: unknown): Buffer => Buffer.from(JSON.stringify(value));
 
 const noPart = () =>

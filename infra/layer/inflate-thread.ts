@@ -1,6 +1,6 @@
 import fs from 'node:fs';
 import { toErrorRecord, unrecoverable } from '#core/errors';
-import { errnoOf, fileError } from '../durable.ts';
+import { fileError, isSystemError } from '../durable.ts';
 import { createInflater, type Inflated, type InflateLimits, toEnd } from './inflate.ts';
 import { RingStopped, RingWriter } from './ring.ts';
 import type { SharedRing } from './ring-memory.ts';
@@ -61,7 +61,7 @@ function compare(job: InflateJob, found: string): void {
 
 /** Errors of reading the blob get its path, and what to do. */
 const named = (error: unknown, { blobPath }: InflateJob): unknown =>
-  /^E[A-Z0-9]+$/.test(errnoOf(error)) ? fileError(error, 'read', blobPath) : error;
+  isSystemError(error) ? fileError(error, 'read', blobPath) : error;
 
 /** In a thread of its own: reads a blob, inflates it into the ring and compares the sum of the raw bytes. */
 export function run(job: InflateJob): InflateAnswer {

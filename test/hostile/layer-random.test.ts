@@ -3,9 +3,8 @@ import { describe, it } from 'node:test';
 import { FlydError } from '#core/errors';
 import { imageProblem, LayerStack, overlayProblem } from '../support/layer-stack.ts';
 import { randomOf } from '../support/random.ts';
-import { type Palette, randomEntries } from '../support/random-layers.ts';
+import { everything, randomEntries } from '../support/random-layers.ts';
 import { tar } from '../support/tar-builder.ts';
-import { sparseFormats } from '../support/tar-sparse.ts';
 import { diffTrees, listTree } from '../support/tree.ts';
 
 /** What a layer does: its result, or the code that it fails with. */
@@ -20,13 +19,6 @@ function attempt<T>(act: () => T): { value: T } | { code: string } {
 
 const rounds = Number(process.env.FLYD_TEST_ROUNDS ?? 60);
 const firstSeed = Number(process.env.FLYD_TEST_SEED ?? 1);
-const everything: Palette = {
-  devices: true,
-  rootXattrs: true,
-  specialXattrs: true,
-  sparseEmpty: true,
-  sparse: sparseFormats,
-};
 
 describe('random stacks of layers', () => {
   it(`flat, overlay (prepared or not) and images give the same tree, ${rounds} times`, {

@@ -10,19 +10,11 @@ import { finishPart, makePart } from '#infra/erofs/part';
 import type { Applied } from '#infra/layer/apply';
 import { BlockReader, sourceOf } from '#infra/layer/source';
 import { type Random, randomOf } from '../support/random.ts';
-import { type Palette, randomEntries } from '../support/random-layers.ts';
+import { everything, randomEntries } from '../support/random-layers.ts';
 import { dir, tar } from '../support/tar-builder.ts';
-import { sparseFormats } from '../support/tar-sparse.ts';
 
 const rounds = Number(process.env.FLYD_TEST_ROUNDS ?? 300);
 const firstSeed = Number(process.env.FLYD_TEST_SEED ?? 1);
-const palette: Palette = {
-  devices: true,
-  rootXattrs: true,
-  specialXattrs: true,
-  sparseEmpty: true,
-  sparse: sparseFormats,
-};
 
 /** What comes of it: the image and what is told of it, or the code of the failure. */
 function outcome(path: string, make: () => Applied): object {
@@ -38,7 +30,7 @@ function outcome(path: string, make: () => Applied): object {
 
 /** Half of them name the directories that they are in, as most layers of the world do. */
 function layerOf(r: Random): Buffer {
-  const entries = randomEntries(r, palette);
+  const entries = randomEntries(r, everything);
   if (r.chance(0.5)) return tar(...entries);
   const names = ['a', 'b', 'c', 'd'];
   const folders = ['', ...names.map((name) => `${name}/`)].flatMap((at) =>

@@ -10,7 +10,7 @@ import {
   type TarEntry,
   whiteout,
 } from './tar-builder.ts';
-import { type SparseFormat, sparse } from './tar-sparse.ts';
+import { type SparseFormat, sparse, sparseFormats } from './tar-sparse.ts';
 
 /** What a layer of chance may hold. */
 export interface Palette {
@@ -24,6 +24,15 @@ export interface Palette {
   /** Sparse files without any data. */
   sparseEmpty: boolean;
 }
+
+/** All that the readers know. */
+export const everything: Palette = {
+  devices: true,
+  rootXattrs: true,
+  specialXattrs: true,
+  sparseEmpty: true,
+  sparse: sparseFormats,
+};
 
 /** Few names, so that layers collide all the time. */
 const names = ['a', 'b', 'c', 'd'];
